@@ -1,0 +1,35 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUNS ?= demo
+
+.PHONY: help install demo test lint bench clean
+
+help:  ## List the targets.
+	@grep -hE "^[a-z]+:.*##" $(MAKEFILE_LIST) | sed "s/:.*## /\t/" | expand -t 12
+
+install: $(VENV)/.installed  ## Make .venv with the package and its development tools.
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	@touch $@
+
+demo: install  ## Simulate a genome, convert, fit, evaluate, export (about 5 minutes).
+	$(BIN)/seqexp-tf demo --out $(RUNS)
+
+test: install  ## Run every test.
+	$(BIN)/pytest -n 2 --dist loadfile
+
+lint: install  ## Check style.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: install  ## Measure conversion, input pipeline and training.
+	$(BIN)/python tools/bench_convert.py
+	$(BIN)/python tools/bench_pipeline.py
+	$(BIN)/python tools/bench_training.py
+
+clean:  ## Remove what the targets made.
+	rm -rf $(VENV) demo

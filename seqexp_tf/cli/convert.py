@@ -1,0 +1,79 @@
+"""``seqexp-tf convert``"""
+
+import os
+from pathlib import Path
+
+import click
+
+from seqexp_tf.cli.options import FILE, FOLDER, overrides, say
+
+
+@click.command()
+@click.argument("recipe", type=FILE)
+@click.option(
+    "--out",
+    type=FOLDER,
+    help="Dataset folder; tfrecords/NAME beside the recipe if not given.",
+)
+@overrides
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=lambda: os.cpu_count() or 1,
+    show_default="all cores",
+    help="Processes that write shards; the bytes do not depend on it.",
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Replace another dataset in the folder."
+)
+@click.option("--dry-run", is_flag=True, help="Check the recipe and print it.")
+def command(
+    recipe: Path,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    workers: int,
+    overwrite: bool,
+    dry_run: bool,
+) -> None:
+    """Turn genome files into a dataset of TFRecords.
+
+    RECIPE is a TOML that names the inputs, the windows, the splits and how shards
+    are stored. A conversion that was killed goes on when the same command is run
+    again.
+
+    \b
+    Example:
+      seqexp-tf convert tfrecords/yeast_joint.toml \\
+          --set source.root=../shared/data/yeast --out /tmp/yeast
+    """
+    from seqexp_tf.config import dump
+    from seqexp_tf.records.convert import convert
+    from seqexp_tf.records.recipe import read_recipe
+
+    config = read_recipe(recipe, overrides)
+    if dry_run:
+        click.echo(dump(config), nl=False)
+        return
+    folder = out or recipe.parent / config.name
+    summary = convert(
+        config,
+        folder,
+        workers=workers,
+        overwrite=overwrite,
+        progress=say,
+        show_bar=True,
+    )
+    for note in summary.notes:
+        click.echo(note)
+    written = sum(summary.written.values())
+    by_split = ", ".join(f"{name} {n:,}" for name, n in summary.written.items())
+    click.echo(
+        f"wanted {summary.wanted:,} windows, wrote {written:,} ({by_split}), "
+        f"dropped {summary.wanted - written:,}"
+    )
+    for reason, count in summary.dropped.items():
+        click.echo(f"  {count:,} {reason}")
+    reused = f", {summary.reused} kept from before" if summary.reused else ""
+    click.echo(
+        f"{summary.shards} shards, {summary.bytes / 1e6:,.1f} MB{reused}: {folder}"
+    )

@@ -1,0 +1,83 @@
+"""``seqexp-tf fit``"""
+
+import sys
+from pathlib import Path
+
+import click
+
+from seqexp_tf.cli.options import FILE, FOLDER, overrides, say
+from seqexp_tf.errors import ConfigError
+
+
+@click.command()
+@click.argument("config", type=FILE, required=False)
+@click.option("--preset", help="A built-in configuration instead of CONFIG.")
+@click.option("--data", type=FOLDER, help="Dataset folder.")
+@click.option("--out", type=FOLDER, help="Run folder.")
+@overrides
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --out.")
+@click.option("--dry-run", is_flag=True, help="Check the configuration and print it.")
+@click.option("--list-presets", is_flag=True, help="List the built-in configurations.")
+def command(
+    config: Path | None,
+    preset: str | None,
+    data: Path | None,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    dry_run: bool,
+    list_presets: bool,
+) -> None:
+    """Train a model on a dataset.
+
+    Give a run configuration (TOML) or a preset; `--preset cnn --dry-run` prints one
+    to start from. The run folder holds the configuration, history.csv, TensorBoard
+    logs, checkpoints and, at the end, model.keras: the epoch with the lowest
+    validation loss.
+
+    \b
+    Example:
+      seqexp-tf fit --preset cnn --data /tmp/yeast --out runs/cnn \\
+          --set training.epochs=20
+      seqexp-tf fit --resume --out runs/cnn
+    """
+    from seqexp_tf.training import config as configs
+
+    if list_presets:
+        for name in configs.presets():
+            click.echo(name)
+        return
+    if resume and config is None and preset is None and out is not None:
+        from seqexp_tf.training.run import CONFIG, Run
+
+        run = Run.open(out)
+        data = data or Path(run.dataset["folder"])
+        settings = configs.read_run_config(out / CONFIG, overrides)
+    elif (config is None) == (preset is None):
+        raise click.UsageError("give a configuration file or --preset, not both")
+    elif config is not None:
+        settings = configs.read_run_config(config, overrides)
+    else:
+        settings = configs.read_run_config(
+            configs.read_preset(preset), overrides, origin=f"preset {preset}"
+        )
+    if dry_run:
+        from seqexp_tf.config import dump
+
+        click.echo(dump(settings), nl=False)
+        return
+    if data is None or out is None:
+        raise ConfigError("fit needs --data DATASET and --out RUN")
+
+    from seqexp_tf.records.store import RecordStore
+    from seqexp_tf.training.trainer import fit
+
+    store = RecordStore.open(data)
+    fit(
+        settings,
+        store,
+        out,
+        resume=resume,
+        verbose=1 if sys.stdout.isatty() else 2,
+        say=say,
+    )

@@ -1,0 +1,91 @@
+"""The ``seqexp-tf`` command: a verb a module, loaded only when it is used."""
+
+import importlib
+import logging
+import os
+import sys
+
+import click
+
+from seqexp_tf.errors import SeqExpError
+
+_VERBS = {
+    "demo": "Simulate, convert, fit, evaluate and export in a few minutes.",
+    "simulate": "Write a genome with planted regulatory grammar.",
+    "convert": "Turn genome files into a dataset of TFRecords.",
+    "verify": "Check a dataset against its manifest.",
+    "inspect": "Show what a dataset holds, and one of its records.",
+    "fit": "Train a model on a dataset.",
+    "evaluate": "Score a run beside random baselines.",
+    "export": "Write a SavedModel that TF Serving loads.",
+    "doctor": "Check the installation and time one step on each device.",
+}
+
+
+class _Verbs(click.Group):
+    """Lists every verb without importing any."""
+
+    def list_commands(self, context):
+        return list(_VERBS)
+
+    def get_command(self, context, name):
+        if name not in _VERBS:
+            return None
+        return importlib.import_module(f"seqexp_tf.cli.{name}").command
+
+    def format_commands(self, context, formatter):
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(_VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="seqexp-tf")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Learn from real genomes how DNA sequence drives gene expression.
+
+    \b
+    First minutes:
+      seqexp-tf demo
+    Your own genome:
+      seqexp-tf convert RECIPE.toml --out DATASET
+      seqexp-tf fit --preset cnn --data DATASET --out RUN
+      seqexp-tf evaluate RUN
+      seqexp-tf export RUN --out models/yeast
+
+    `seqexp-tf VERB --help` shows what a verb does, with an example.
+    """
+    context.obj = debug
+    # TensorFlow reads these when it is first imported, in a verb.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def main() -> None:
+    """Runs the command line: one line for an error, and a non-zero exit."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        cli(standalone_mode=False)
+    except SeqExpError as error:
+        if debug:
+            raise
+        _stop(f"Error: {error}", 1)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _stop("Stopped.", 130)
+
+
+def _stop(message: str, code: int) -> None:
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

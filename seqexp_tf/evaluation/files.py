@@ -1,0 +1,24 @@
+"""Writing the small files of an evaluation."""
+
+from pathlib import Path
+
+from seqexp_tf.errors import RunError
+from seqexp_tf.records.tfrecord import write_atomically
+
+
+def write_file(path: Path, content: bytes) -> Path:
+    """Writes ``path``, old or whole, making its folder, and returns it.
+
+    Raises:
+        RunError: the folder cannot be made.
+        DatasetError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"{path.parent}: cannot make this folder ({error.strerror}); choose "
+            "another output folder"
+        ) from None
+    write_atomically(path, content)
+    return path

@@ -1,0 +1,200 @@
+"""Batches of masked DNA and expression for the joint models."""
+
+import tensorflow as tf
+
+from seqexp_tf.errors import DatasetError
+from seqexp_tf.genome.alphabet import UNKNOWN
+from seqexp_tf.pipeline.augment import random_reverse_complement
+from seqexp_tf.pipeline.config import PipelineConfig
+from seqexp_tf.pipeline.masking import expression_mask, mask_sequence
+from seqexp_tf.pipeline.reader import parse_batch, read_in_order, read_records
+from seqexp_tf.records.masks import MaskingConfig
+from seqexp_tf.records.store import RecordStore
+
+ONE_HOT = UNKNOWN + 1
+
+
+def training_batches(
+    store: RecordStore,
+    *,
+    batch_size: int,
+    masking: MaskingConfig,
+    pipeline: PipelineConfig,
+    seed: int,
+    first_epoch: int = 0,
+    worker: tuple[int, int] = (0, 1),
+) -> tuple[tf.data.Dataset, int]:
+    """Returns endless training batches and the number of them in an epoch.
+
+    Epoch ``e`` depends on ``seed`` and ``e`` alone: its order and its masks are
+    the same whether or not the epochs before it ran in this process.
+
+    Args:
+        store: a dataset of kind ``joint``.
+        batch_size: windows in a batch; an incomplete last batch is left out.
+        masking: what is hidden; drawn afresh for every batch.
+        pipeline: shuffling, caching, augmentation.
+        seed: seed of order and masks.
+        first_epoch: epoch to begin with.
+        worker: index of this worker and number of workers.
+
+    Returns:
+        Batches of ``(inputs, targets, weights)``, see ``masked_example``.
+
+    Raises:
+        DatasetError: another kind of dataset, or fewer windows than a batch.
+    """
+    check_kind(store)
+    records = read_records(
+        store,
+        "train",
+        worker=worker,
+        cache=None if pipeline.cache == "none" else pipeline.cache,
+    )
+    index, workers = worker
+    available = sum(shard.records for shard in store.shards("train")[index::workers])
+    steps = available // batch_size
+    if steps == 0:
+        raise DatasetError(
+            f"{store.folder}: {available} training windows do not fill a batch of "
+            f"{batch_size}; lower training.batch_size"
+        )
+    buffer = int(pipeline.shuffle_mb * 1e6 / store.schema.record_bytes("train"))
+    buffer = max(1, min(buffer, available))
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        return records.shuffle(buffer, seed=seed * 1_000_003 + epoch).batch(
+            batch_size, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE
+        )
+
+    def prepare(step: tf.Tensor, batch: tf.Tensor):
+        parsed = parse_batch(batch, store.schema, "train")
+        seeds = tf.random.split(tf.stack([tf.constant(seed, tf.int64), step]), 3)
+        if pipeline.reverse_complement:
+            parsed = random_reverse_complement(parsed, store.schema.by_name, seeds[0])
+        shape = (batch_size, store.schema.window)
+        hidden = expression_mask(shape, masking, seeds[1])
+        visible, selected = mask_sequence(parsed["sequence"], masking, seeds[2])
+        return masked_example(parsed, hidden, visible, selected, masking)
+
+    batches = (
+        tf.data.Dataset.range(first_epoch, 1 << 40)
+        .flat_map(one_epoch)
+        .enumerate(start=first_epoch * steps)
+        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    return batches, steps
+
+
+def evaluation_batches(
+    store: RecordStore, split: str, *, batch_size: int, masking: MaskingConfig
+) -> tf.data.Dataset:
+    """Returns the windows of a split in stored order, under their fixed masks.
+
+    A regime that hides only expression, or only nucleotides, leaves the other
+    stored mask aside. The last batch may be smaller.
+
+    Returns:
+        Batches of ``(inputs, targets, weights)``, see ``masked_example``.
+
+    Raises:
+        DatasetError: the split has no fixed masks.
+    """
+
+    def prepare(batch: tf.Tensor):
+        return stored_example(parse_batch(batch, store.schema, split), masking)
+
+    check_masks(store, split)
+    steps = -(-store.count(split) // batch_size)
+    return (
+        read_in_order(store, split)
+        .batch(batch_size, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .apply(tf.data.experimental.assert_cardinality(steps))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def stored_example(
+    parsed: dict[str, tf.Tensor], masking: MaskingConfig
+) -> tuple[dict, dict, dict]:
+    """Applies the fixed masks of parsed evaluation records."""
+    hidden = tf.cast(parsed["expression_mask"], tf.bool)
+    selected = tf.cast(parsed["sequence_mask"], tf.bool)
+    visible = parsed["sequence_masked"]
+    if not masking.hides_expression:
+        hidden = tf.zeros_like(hidden)
+    if not masking.hides_sequence:
+        selected = tf.zeros_like(selected)
+        visible = parsed["sequence"]
+    return masked_example(parsed, hidden, visible, selected, masking)
+
+
+def masked_example(
+    parsed: dict[str, tf.Tensor],
+    hidden: tf.Tensor,
+    visible: tf.Tensor,
+    selected: tf.Tensor,
+    masking: MaskingConfig,
+) -> tuple[dict, dict, dict]:
+    """Returns what a joint model reads, should say, and is scored on.
+
+    Args:
+        parsed: ``sequence`` ``(batch, window)``, ``expression``
+            ``(batch, 2, window)`` and ``valid`` ``(batch, window)``.
+        hidden: True where the label is hidden.
+        visible: nucleotide indices as the model sees them, 5 = mask token.
+        selected: True where the nucleotide is to be predicted.
+        masking: the value shown in place of a hidden label.
+
+    Returns:
+        inputs: ``sequence`` one-hot ``(batch, window, 5)``, all zero at a mask
+            token, and ``expression`` ``(batch, window)``, both float32.
+        targets: ``expression_logits`` float32 and ``sequence_logits`` int32
+            labels, ``(batch, window)``.
+        weights: by target, ``(batch, window)``; zero where not scored (not
+            hidden, not selected, or invalid), and such that a plain mean over
+            windows and positions is the mean over windows of each window's mean.
+    """
+    labels = tf.cast(parsed["expression"][:, 0], tf.float32)
+    valid = tf.cast(parsed["valid"], tf.bool)
+    # A label that was never measured is as unknown as a hidden one.
+    shown = tf.where(hidden | ~valid, masking.expression_value, labels)
+    inputs = {"sequence": tf.one_hot(visible, ONE_HOT), "expression": shown}
+    targets = {
+        "expression_logits": labels,
+        "sequence_logits": tf.cast(parsed["sequence"], tf.int32),
+    }
+    weights = {
+        "expression_logits": _window_weights(hidden & valid),
+        "sequence_logits": _window_weights(selected & valid),
+    }
+    return inputs, targets, weights
+
+
+def check_kind(store: RecordStore) -> None:
+    """Raises DatasetError unless the dataset is of kind ``joint``."""
+    if store.schema.kind != "joint":
+        raise DatasetError(
+            f"{store.folder}: a dataset of kind {store.schema.kind!r}; a joint model "
+            'needs one of kind "joint"'
+        )
+
+
+def check_masks(store: RecordStore, split: str) -> None:
+    """Raises DatasetError unless the split carries fixed evaluation masks."""
+    check_kind(store)
+    store.count(split)
+    if not store.schema.by_name["expression_mask"].in_split(split):
+        raise DatasetError(
+            f"{store.folder}: split {split!r} has no fixed masks to evaluate under; "
+            "use validation or test"
+        )
+
+
+def _window_weights(scored: tf.Tensor) -> tf.Tensor:
+    weights = tf.cast(scored, tf.float32)
+    count = tf.reduce_sum(weights, axis=1, keepdims=True)
+    length = tf.cast(tf.shape(weights)[1], tf.float32)
+    return weights * length / tf.maximum(count, 1.0)

@@ -1,0 +1,86 @@
+"""Serialised records out of shards, in a reproducible order."""
+
+from typing import Literal
+
+import tensorflow as tf
+
+from seqexp_tf.errors import DatasetError
+from seqexp_tf.records.schema import Schema
+from seqexp_tf.records.store import RecordStore
+
+_INTERLEAVED_SHARDS = 8
+
+
+def read_records(
+    store: RecordStore,
+    split: str,
+    *,
+    worker: tuple[int, int] = (0, 1),
+    cache: str | None = None,
+) -> tf.data.Dataset:
+    """Returns the serialised records of a split, shards interleaved in order.
+
+    Args:
+        store: the dataset.
+        split: ``train``, ``validation`` or ``test``.
+        worker: index of this worker and number of workers; shards are dealt out
+            as whole files.
+        cache: ``memory``, or a file name, to keep serialised records between
+            epochs; None reads the shards again.
+
+    Raises:
+        DatasetError: fewer shards than workers.
+    """
+    index, workers = worker
+    paths = [str(path) for path in store.paths(split)]
+    if len(paths) < workers:
+        raise DatasetError(
+            f"{store.folder}: {split} has {len(paths)} shards for {workers} workers; "
+            f"convert again with output.min_shards={workers} or more"
+        )
+    paths = paths[index::workers]
+    compression = "GZIP" if store.schema.compression == "gzip" else ""
+    records = tf.data.Dataset.from_tensor_slices(paths).interleave(
+        lambda path: tf.data.TFRecordDataset(path, compression_type=compression),
+        cycle_length=min(_INTERLEAVED_SHARDS, len(paths)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    if cache is not None:
+        records = records.cache("" if cache == "memory" else cache)
+    return records
+
+
+def read_in_order(store: RecordStore, split: str) -> tf.data.Dataset:
+    """Returns the serialised records of a split in the order of its window table."""
+    compression = "GZIP" if store.schema.compression == "gzip" else ""
+    return tf.data.TFRecordDataset(
+        [str(path) for path in store.paths(split)], compression_type=compression
+    )
+
+
+def parse_batch(
+    records: tf.Tensor, schema: Schema, split: Literal["train", "validation", "test"]
+) -> dict[str, tf.Tensor]:
+    """Decodes a batch of serialised records at once.
+
+    Args:
+        records: strings of shape ``(batch,)``.
+        schema: of the dataset.
+        split: which features the records hold.
+
+    Returns:
+        Every array of the schema, batch first, in its stored type.
+    """
+    features = schema.of_split(split)
+    batch = records.shape[0] or -1
+    parsed = tf.io.parse_example(
+        records, {f.name: tf.io.FixedLenFeature([], tf.string) for f in features}
+    )
+    return {
+        feature.name: tf.reshape(
+            tf.io.decode_raw(parsed[feature.name], tf.as_dtype(feature.dtype)),
+            (batch, *feature.shape),
+        )
+        for feature in features
+    }

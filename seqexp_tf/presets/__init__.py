@@ -1,0 +1,1 @@
+"""Run configurations that ship with the package, one TOML each."""

@@ -1,0 +1,125 @@
+"""A dataset in readable form, and its sequences against a genome."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from seqexp_tf.errors import DatasetError
+from seqexp_tf.genome.alphabet import decode, reverse_complement
+from seqexp_tf.genome.contigs import ContigInput, preflight
+from seqexp_tf.genome.fasta import pack_fasta
+from seqexp_tf.records.schema import Feature
+from seqexp_tf.records.store import RecordStore
+from seqexp_tf.records.tfrecord import read_shard
+
+_SHOWN = 60
+
+
+def describe(store: RecordStore, *, split: str, index: int) -> str:
+    """Returns the schema, splits and one record of a dataset as text."""
+    manifest, schema = store.manifest, store.schema
+    windows = manifest["windows"]
+    lines = [
+        f"{manifest['name']} ({schema.kind}), made by {manifest['created_by']}",
+        f"fingerprint {store.fingerprint[:16]}, {schema.window:,}-bp windows, "
+        f"compression {schema.compression}",
+        f"wanted {windows['wanted']:,}, written {windows['written']:,}"
+        + "".join(f", {n:,} {reason}" for reason, n in windows["dropped"].items()),
+        "",
+    ]
+    for name in store.splits:
+        contigs = manifest["splits"][name]["contigs"]
+        stored = sum(shard.bytes for shard in store.shards(name))
+        lines.append(
+            f"{name:<11}{store.count(name):>9,} records  "
+            f"{len(store.shards(name)):>4} shards  {stored / 1e6:>8.1f} MB  "
+            f"{', '.join(contigs)}"
+        )
+    lines += ["", "features"]
+    for feature in schema.features:
+        shape = "x".join(str(size) for size in feature.shape)
+        detail = "; ".join(
+            part
+            for part in (
+                feature.description,
+                feature.encoding,
+                "tracks: " + ", ".join(feature.tracks) if feature.tracks else "",
+                "only in " + ", ".join(feature.splits) if feature.splits else "",
+            )
+            if part
+        )
+        lines.append(f"  {feature.name:<16} {feature.dtype} {shape:<7} {detail}")
+    record = store.read(split, index)
+    lines += [
+        "",
+        f"{split} record {index}: {record['contig']}:{record['start']:,}-"
+        f"{record['end']:,} ({record['strand']}), 0-based, in the strand's direction",
+    ]
+    lines += [
+        f"  {feature.name:<16} {line}"
+        for feature in schema.of_split(split)
+        for line in _show(feature, record[feature.name])
+    ]
+    return "\n".join(lines)
+
+
+def check_sequences(store: RecordStore, fasta: Path) -> int:
+    """Compares every stored sequence with a genome; returns how many.
+
+    Raises:
+        DatasetError: names the first record that differs, and where.
+        InputError: the FASTA cannot be read or is of another assembly.
+    """
+    checked = 0
+    with tempfile.TemporaryDirectory() as folder:
+        genome = pack_fasta(fasta, Path(folder))
+        sizes = store.manifest["contigs"]
+        match = preflight(
+            ContigInput("dataset", store.folder, sizes),
+            [ContigInput("fasta", fasta, genome.sizes)],
+        )
+        names = match.names["fasta"]
+        for split in store.splits:
+            for path in store.paths(split):
+                for row, record in enumerate(
+                    read_shard(path, compression=store.schema.compression)
+                ):
+                    origin = f"{path}: record {row}"
+                    values = store.decode(record, split=split, origin=origin)
+                    expected = genome.fetch(
+                        names[values["contig"]], values["start"], values["end"]
+                    )
+                    if values["strand"] == "-":
+                        expected = reverse_complement(expected)
+                    _compare(values, expected, origin, fasta)
+                    checked += 1
+    return checked
+
+
+def _compare(values: dict, expected: np.ndarray, origin: str, fasta: Path) -> None:
+    differs = np.flatnonzero(values["sequence"] != expected)
+    if differs.size:
+        first = differs[0]
+        raise DatasetError(
+            f"{origin} ({values['contig']}:{values['start']}-{values['end']}"
+            f"({values['strand']})): base {first} is "
+            f"{decode(values['sequence'][first : first + 1])}, {fasta} has "
+            f"{decode(expected[first : first + 1])}; {differs.size} bases differ"
+        )
+
+
+def _show(feature: Feature, values: np.ndarray) -> list[str]:
+    rows = values if feature.axes[0] == "track" else values[None]
+    shown = []
+    for index, row in enumerate(rows):
+        head = row[:_SHOWN]
+        if feature.encoding.startswith("A C G T N"):
+            text = decode(head)
+        else:
+            text = "".join(str(value) for value in head)
+        more = "..." if row.size > _SHOWN else ""
+        total = "" if "A C G T" in feature.encoding else f"  sum {row.sum():,}"
+        track = f"  [{feature.tracks[index]}]" if feature.tracks else ""
+        shown.append(f"{text}{more}{total}{track}")
+    return shown

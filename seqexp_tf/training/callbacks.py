@@ -1,0 +1,71 @@
+"""What happens between epochs: best model, checkpoint, history, early stop."""
+
+import csv
+import io
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from seqexp_tf.errors import RunError
+from seqexp_tf.records.tfrecord import write_atomically
+from seqexp_tf.training.checkpoints import save_checkpoint, save_model
+from seqexp_tf.training.run import HISTORY, MODEL
+
+MONITORED = "val_loss"
+
+
+class RunRecorder(keras.callbacks.Callback):
+    """Keeps a run folder current after every epoch.
+
+    Args:
+        folder: the run folder.
+        patience: epochs without improvement before training stops, or None.
+        state: loop state of a resumed run, empty for a new one.
+    """
+
+    def __init__(self, folder: Path, patience: int | None, state: dict[str, Any]):
+        super().__init__()
+        self.folder = folder
+        self.patience = patience
+        self.best = state.get("best", math.inf)
+        self.best_epoch = state.get("best_epoch", 0)
+        self.history: list[dict[str, Any]] = state.get("history", [])
+        self._began = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        finished = epoch + 1
+        loss = logs[MONITORED]
+        if not math.isfinite(loss) or not math.isfinite(logs["loss"]):
+            raise RunError(
+                f"epoch {finished}: the loss is {logs['loss']} (validation {loss}); "
+                "lower training.learning_rate; the last checkpoint is kept"
+            )
+        seconds = round(time.monotonic() - self._began, 1)
+        self.history.append({"epoch": finished, "seconds": seconds, **logs})
+        write_history(self.folder / HISTORY, self.history)
+        if loss < self.best:
+            self.best, self.best_epoch = loss, finished
+            save_model(self.model, self.folder / "checkpoints" / MODEL)
+        state = {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "history": self.history,
+        }
+        save_checkpoint(self.folder / "checkpoints", self.model, state, epoch=finished)
+        if self.patience and finished - self.best_epoch >= self.patience:
+            self.model.stop_training = True
+
+
+def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes one row an epoch as CSV, atomically."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, buffer.getvalue().encode())

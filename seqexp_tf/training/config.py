@@ -1,0 +1,149 @@
+"""Run configuration: the TOML (or preset) that ``seqexp-tf fit`` follows."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal
+
+from seqexp_tf.config import apply_overrides, build, nearest, read_toml, require
+from seqexp_tf.errors import ConfigError
+from seqexp_tf.models.registry import read_config
+from seqexp_tf.pipeline.config import PipelineConfig
+from seqexp_tf.records.masks import MaskingConfig
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is optimised.
+
+    Attributes:
+        epochs: passes over the training windows at most.
+        batch_size: windows in a global batch.
+        learning_rate: peak of the schedule.
+        warmup_epochs: linear rise from zero to the peak.
+        final_fraction: learning rate at the end, as a share of the peak; the
+            cosine between is Loshchilov & Hutter 2017.
+        weight_decay: AdamW decay of kernels; biases and norms have none.
+        clip_norm: largest global gradient norm.
+        expression_weight: weight of the expression loss.
+        sequence_weight: weight of the nucleotide loss.
+        patience: epochs without a better validation loss before stopping; None
+            never stops early.
+        precision: ``float32``, ``bfloat16`` (mixed: float32 variables), or
+            ``auto``: bfloat16 where the hardware computes in it.
+        strategy: ``single``, ``mirrored``, or ``auto``: mirrored over all GPUs
+            when there are several.
+        seed: seed of the initial weights, order and masks.
+    """
+
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    warmup_epochs: float = 0.5
+    final_fraction: float = 0.01
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    expression_weight: float = 1.0
+    sequence_weight: float = 1.0
+    patience: int | None = 10
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    strategy: Literal["auto", "single", "mirrored"] = "auto"
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            value = getattr(self, name)
+            require(value >= 1, f"{name} is {value}; it must be at least 1")
+        for name in ("learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            require(value > 0, f"{name} is {value}; it must be positive")
+        for name in (
+            "warmup_epochs",
+            "weight_decay",
+            "expression_weight",
+            "sequence_weight",
+        ):
+            value = getattr(self, name)
+            require(value >= 0, f"{name} is {value}; it must not be negative")
+        require(
+            0 <= self.final_fraction <= 1,
+            f"final_fraction is {self.final_fraction}; it must be from 0 to 1",
+        )
+        require(
+            self.patience is None or self.patience >= 1,
+            f"patience is {self.patience}; it must be at least 1",
+        )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run depends on besides its dataset.
+
+    Attributes:
+        model: ``architecture`` and the options of its configuration class.
+        masking: what is hidden from the model.
+        pipeline: how batches are read.
+        training: how the model is optimised.
+    """
+
+    model: dict[str, Any]
+    masking: MaskingConfig = MaskingConfig()
+    pipeline: PipelineConfig = PipelineConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def __post_init__(self) -> None:
+        require(
+            "architecture" in self.model,
+            'model.architecture is missing; for example architecture = "cnn"',
+        )
+        require(
+            self.masking.hides_expression or self.masking.hides_sequence,
+            "masking hides nothing; raise masking.expression_fraction or "
+            "masking.sequence_fraction",
+        )
+
+
+def presets() -> list[str]:
+    """Returns the names of the built-in run configurations."""
+    folder = resources.files("seqexp_tf.presets")
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """Returns the tables of a built-in run configuration."""
+    if name not in presets():
+        raise ConfigError(f"no preset {name!r}{nearest(name, presets())}")
+    with resources.as_file(
+        resources.files("seqexp_tf.presets") / f"{name}.toml"
+    ) as path:
+        return read_toml(path)
+
+
+def read_run_config(
+    values: Mapping[str, Any] | str | os.PathLike,
+    overrides: Sequence[str] = (),
+    *,
+    origin: str | None = None,
+) -> RunConfig:
+    """Returns the checked configuration of a file or of tables.
+
+    Raises:
+        ConfigError: names the file or preset and the key that is wrong.
+    """
+    if not isinstance(values, Mapping):
+        origin, values = str(values), read_toml(values)
+    origin = origin or "configuration"
+    config = build(RunConfig, apply_overrides(values, overrides), origin=origin)
+    model_config(config, origin=origin)
+    return config
+
+
+def model_config(config: RunConfig, *, origin: str = "configuration") -> Any:
+    """Returns the architecture's own configuration, checked."""
+    options = {key: v for key, v in config.model.items() if key != "architecture"}
+    return read_config(config.model["architecture"], options, origin=origin)

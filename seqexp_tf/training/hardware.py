@@ -1,0 +1,62 @@
+"""Devices, precision and distribution, decided once and said aloud."""
+
+import contextlib
+from pathlib import Path
+from typing import Literal
+
+import keras
+
+from seqexp_tf.errors import RunError
+
+
+def compute_policy(precision: Literal["auto", "float32", "bfloat16"]) -> str:
+    """Returns the Keras dtype policy of a precision.
+
+    ``auto`` is mixed bfloat16 on a GPU, a TPU, or a CPU with bfloat16
+    instructions, and float32 elsewhere (emulated bfloat16 is slower).
+    """
+    if precision == "auto":
+        precision = "bfloat16" if gpus() or _cpu_has_bfloat16() else "float32"
+    return {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
+
+
+def gpus() -> list[str]:
+    """Returns the accelerators the backend sees."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return [device.name for device in tf.config.list_physical_devices("GPU")]
+    import jax
+
+    return [str(device) for device in jax.devices() if device.platform != "cpu"]
+
+
+def distribution(
+    strategy: Literal["auto", "single", "mirrored"],
+) -> contextlib.AbstractContextManager:
+    """Returns the scope a model is built and compiled in."""
+    if strategy == "single" or (strategy == "auto" and len(gpus()) < 2):
+        return contextlib.nullcontext()
+    if keras.backend.backend() != "tensorflow":
+        raise RunError(
+            "training.strategy=mirrored needs the TensorFlow backend; "
+            "set KERAS_BACKEND=tensorflow or training.strategy=single"
+        )
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy().scope()
+
+
+def describe() -> str:
+    """Returns the devices in one line for the log."""
+    backend = keras.backend.backend()
+    found = gpus()
+    return f"{backend} on {', '.join(found) if found else 'CPU'}"
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

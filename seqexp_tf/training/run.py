@@ -1,0 +1,112 @@
+"""A run folder: what a fit leaves behind and every later verb reads."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqexp_tf.errors import RunError
+from seqexp_tf.records.schema import Schema
+from seqexp_tf.records.store import RecordStore
+from seqexp_tf.training.config import RunConfig, read_run_config
+
+CONFIG = "config.toml"
+DATASET = "dataset.json"
+SCHEMA = "schema.json"
+HISTORY = "history.csv"
+MODEL = "model.keras"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk.
+
+    Attributes:
+        folder: the run folder.
+        config: the resolved configuration.
+        schema: schema of the dataset it was trained on.
+        dataset: where that dataset was, its name, fingerprint and statistics of
+            the training split.
+    """
+
+    folder: Path
+    config: RunConfig
+    schema: Schema
+    dataset: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike) -> "Run":
+        """Opens a run.
+
+        Raises:
+            RunError: not a run folder.
+        """
+        folder = Path(folder)
+        for name in (CONFIG, DATASET, SCHEMA):
+            if not (folder / name).is_file():
+                raise RunError(
+                    f"{folder}: not a run, {name} is missing; make one with "
+                    "`seqexp-tf fit --preset cnn --data DIR --out RUN`"
+                )
+        schema = Schema.from_json((folder / SCHEMA).read_text(), path=folder / SCHEMA)
+        try:
+            dataset = json.loads((folder / DATASET).read_text())
+        except ValueError as error:
+            raise RunError(f"{folder / DATASET}: not JSON: {error}") from None
+        return cls(folder, read_run_config(folder / CONFIG), schema, dataset)
+
+    @property
+    def model_path(self) -> Path:
+        """The best model of a finished fit.
+
+        Raises:
+            RunError: the fit has not written one yet.
+        """
+        path = self.folder / MODEL
+        if not path.is_file():
+            raise RunError(
+                f"{self.folder}: the fit has not finished, {MODEL} is missing; go on "
+                f"with `seqexp-tf fit --resume --out {self.folder}`"
+            )
+        return path
+
+    def load_model(self):
+        """Returns the best Keras model, uncompiled."""
+        import keras
+
+        try:
+            return keras.saving.load_model(self.model_path, compile=False)
+        except (ValueError, OSError) as error:
+            first_line = str(error).splitlines()[0]
+            raise RunError(f"{self.model_path}: cannot load: {first_line}") from None
+
+    def check_dataset(self, store: RecordStore) -> None:
+        """Raises RunError unless the run's model can read ``store``."""
+        if store.schema.kind != self.schema.kind:
+            raise RunError(
+                f"{store.folder}: dataset of kind {store.schema.kind!r}, but "
+                f"{self.folder} was trained on kind {self.schema.kind!r}"
+            )
+        for name in ("sequence", "expression", "valid"):
+            theirs, ours = store.schema.by_name.get(name), self.schema.by_name[name]
+            for what in ("dtype", "axes", "encoding", "tracks"):
+                if theirs is None or getattr(theirs, what) != getattr(ours, what):
+                    found = theirs and getattr(theirs, what)
+                    raise RunError(
+                        f"{store.folder}: {what} of {name} is {found!r}, but "
+                        f"{self.folder} was trained on {getattr(ours, what)!r}; "
+                        "convert the data with the recipe of the run"
+                    )
+
+
+def describe_dataset(store: RecordStore) -> dict[str, Any]:
+    """Returns what a run remembers of its dataset."""
+    return {
+        "folder": str(store.folder),
+        "name": store.manifest["name"],
+        "fingerprint": store.fingerprint,
+        "train_statistics": {
+            name: counts.tolist() for name, counts in store.statistics("train").items()
+        },
+    }

@@ -1,0 +1,214 @@
+"""Configuration and dataset become a run."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from seqexp_tf.config import dump
+from seqexp_tf.errors import DatasetError, RunError
+from seqexp_tf.models import registry
+from seqexp_tf.pipeline.joint import evaluation_batches, training_batches
+from seqexp_tf.records.store import RecordStore
+from seqexp_tf.records.tfrecord import write_atomically
+from seqexp_tf.records.verify import verify
+from seqexp_tf.training import hardware
+from seqexp_tf.training.callbacks import RunRecorder
+from seqexp_tf.training.checkpoints import last_checkpoint, load_checkpoint
+from seqexp_tf.training.config import RunConfig, TrainingConfig, model_config
+from seqexp_tf.training.losses import (
+    ExpressionAccuracy,
+    ExpressionLoss,
+    SequenceAccuracy,
+    SequenceLoss,
+)
+from seqexp_tf.training.run import CONFIG, DATASET, MODEL, SCHEMA, Run, describe_dataset
+
+_log = logging.getLogger(__name__)
+
+
+def fit(
+    config: RunConfig,
+    store: RecordStore,
+    folder: str | os.PathLike,
+    *,
+    resume: bool = False,
+    verbose: int = 1,
+    say: Callable[[str], None] = _log.info,
+) -> Run:
+    """Trains a model and leaves a run folder.
+
+    Args:
+        config: the resolved configuration.
+        store: a dataset with train and validation windows.
+        folder: the run folder; must not hold a run unless ``resume``.
+        resume: go on from the last checkpoint of ``folder``.
+        verbose: Keras' progress: 0 none, 1 bar, 2 a line an epoch.
+        say: called with lines for the user.
+
+    Raises:
+        RunError: the folder holds another run, or training went wrong.
+        DatasetError: the dataset is damaged; names the shard.
+    """
+    folder = Path(folder)
+    checkpoint = _prepare_folder(folder, config, store, resume)
+    training = config.training
+    keras.utils.set_random_seed(training.seed)
+    policy = hardware.compute_policy(training.precision)
+    say(f"{hardware.describe()}, {policy}")
+
+    first_epoch, state = 0, {}
+    with hardware.distribution(training.strategy):
+        if checkpoint is None:
+            model = _build(config, policy)
+            steps = store.count("train") // training.batch_size
+            _compile(model, training, max(steps, 1))
+        else:
+            model, state = load_checkpoint(checkpoint)
+            first_epoch = state["epoch"]
+            say(f"going on after epoch {first_epoch} ({checkpoint})")
+    batches, steps = training_batches(
+        store,
+        batch_size=training.batch_size,
+        masking=config.masking,
+        pipeline=config.pipeline,
+        seed=training.seed,
+        first_epoch=first_epoch,
+    )
+    validation = evaluation_batches(
+        store,
+        "validation",
+        batch_size=training.batch_size,
+        masking=config.masking,
+    )
+    say(
+        f"{config.model['architecture']}: {model.count_params():,} weights; "
+        f"{steps} steps of {training.batch_size} windows an epoch"
+    )
+    recorder = RunRecorder(folder, training.patience, state)
+    stopped = first_epoch - recorder.best_epoch >= (
+        training.patience or first_epoch + 1
+    )
+    if first_epoch < training.epochs and not stopped:
+        try:
+            model.fit(
+                batches,
+                validation_data=validation,
+                epochs=training.epochs,
+                initial_epoch=first_epoch,
+                steps_per_epoch=steps,
+                callbacks=[
+                    recorder,
+                    keras.callbacks.TensorBoard(folder / "tensorboard"),
+                ],
+                verbose=verbose,
+            )
+        except (tf.errors.DataLossError, tf.errors.OpError) as error:
+            raise _explain(error, store) from None
+    shutil.copyfile(folder / "checkpoints" / MODEL, folder / f"{MODEL}.tmp")
+    os.replace(folder / f"{MODEL}.tmp", folder / MODEL)
+    say(
+        f"best epoch {recorder.best_epoch}: validation loss {recorder.best:.4f}; "
+        f"{folder / MODEL}"
+    )
+    return Run.open(folder)
+
+
+def _build(config: RunConfig, policy: str) -> keras.Model:
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        return registry.build(config.model["architecture"], model_config(config))
+    finally:
+        keras.config.set_dtype_policy(previous)
+
+
+def _compile(model: keras.Model, training: TrainingConfig, steps: int) -> None:
+    total = training.epochs * steps
+    warmup = min(round(training.warmup_epochs * steps), total - 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else training.learning_rate,
+        decay_steps=total - warmup,
+        alpha=training.final_fraction,
+        warmup_target=training.learning_rate if warmup else None,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=training.weight_decay,
+        global_clipnorm=training.clip_norm,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    model.compile(
+        optimizer=optimizer,
+        loss={
+            "expression_logits": ExpressionLoss(),
+            "sequence_logits": SequenceLoss(),
+        },
+        loss_weights={
+            "expression_logits": training.expression_weight,
+            "sequence_logits": training.sequence_weight,
+        },
+        weighted_metrics={
+            "expression_logits": [ExpressionAccuracy()],
+            "sequence_logits": [SequenceAccuracy()],
+        },
+        # XLA's convolutions on a CPU are slower than oneDNN's.
+        jit_compile="auto" if hardware.gpus() else False,
+    )
+
+
+def _prepare_folder(
+    folder: Path, config: RunConfig, store: RecordStore, resume: bool
+) -> Path | None:
+    """Returns the checkpoint to go on from, or None for a new run."""
+    description = describe_dataset(store)
+    if (folder / CONFIG).exists():
+        if not resume:
+            raise RunError(
+                f"{folder}: already holds a run; go on with --resume or choose "
+                "another --out"
+            )
+        run = Run.open(folder)
+        if run.config != config:
+            raise RunError(
+                f"{folder}: --resume with another configuration: "
+                f"{_difference(run.config, config)}; use the run's own or another --out"
+            )
+        if run.dataset["fingerprint"] != store.fingerprint:
+            raise RunError(
+                f"{folder}: --resume with another dataset: trained on "
+                f"{run.dataset['name']} ({run.dataset['fingerprint'][:12]}), given "
+                f"{description['name']} ({store.fingerprint[:12]})"
+            )
+        return last_checkpoint(folder / "checkpoints")
+    try:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot write: {error.strerror}") from None
+    write_atomically(folder / SCHEMA, store.schema.to_json().encode())
+    write_atomically(
+        folder / DATASET, (json.dumps(description, indent=1) + "\n").encode()
+    )
+    write_atomically(folder / CONFIG, dump(config).encode())
+    return None
+
+
+def _difference(old: RunConfig, new: RunConfig) -> str:
+    before, after = dump(old).splitlines(), dump(new).splitlines()
+    changed = [line for line in after if line not in before]
+    gone = [line for line in before if line not in after]
+    return f"{'; '.join(gone) or 'nothing'} became {'; '.join(changed) or 'nothing'}"
+
+
+def _explain(error: tf.errors.OpError, store: RecordStore) -> Exception:
+    """Finds the damaged shard behind a reading error."""
+    problems = verify(store.folder, full=True).problems
+    if problems:
+        return DatasetError(problems[0])
+    return RunError(f"training stopped: {error.message.splitlines()[0]}")
