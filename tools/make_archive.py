@@ -4,6 +4,11 @@
 Writes data.npz, regions.parquet and data_meta.json, the input of the joint dataset:
 the sequence, whether each base is expressed on each strand (coverage above a
 threshold), which bases were measured, and windows over both strands.
+
+\b
+Example:
+  python tools/make_archive.py archive/ --fasta genome.fa.gz --plus rna.plus.bw \\
+      --minus rna.minus.bw --exclude chrIX:355629-439888
 """
 
 import tempfile

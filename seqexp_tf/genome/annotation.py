@@ -261,10 +261,9 @@ def transcripts(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns contig, start, end (0-based half-open), strand, id; in file order.
     """
-    for features, column in ((_TRANSCRIPTS, "transcript_id"), (_GENES, "gene_id")):
-        chosen = table[table["feature"].isin(features)]
-        if len(chosen):
-            break
+    chosen, column = table[table["feature"].isin(_TRANSCRIPTS)], "transcript_id"
+    if chosen.empty:
+        chosen, column = table[table["feature"].isin(_GENES)], "gene_id"
     result = chosen[["contig", "start", "end", "strand"]].reset_index(drop=True)
     named = [
         specific or general

@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from seqexp_tf.errors import InputError
+from seqexp_tf.errors import ConfigError, InputError
 from seqexp_tf.genome._files import atomic_path, open_bytes
 from seqexp_tf.genome.alphabet import UNKNOWN, decode
 from seqexp_tf.genome.contigs import nearest
@@ -228,9 +228,10 @@ def pack_fasta(
     Raises:
         InputError: no FASTA, empty file or contig, a contig named twice, a character
             that is no nucleotide (with its line), truncated gzip.
+        ConfigError: another value of ``soft_masked``.
     """
     if soft_masked not in ("keep", "N"):
-        raise InputError(f"soft_masked = {soft_masked!r}: expected 'keep' or 'N'")
+        raise ConfigError(f"soft_masked = {soft_masked!r}: expected 'keep' or 'N'")
     path, directory = Path(path), Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     with atomic_path(directory / "genome.bin") as temporary:

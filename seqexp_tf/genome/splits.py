@@ -153,10 +153,10 @@ def split_by_contig(
                 raise ConfigError(
                     f"{split}_fraction = {fraction}: expected between 0 and 1"
                 )
-            left = {name: size for name, size in sizes.items() if name not in taken}
-            if train is None or len(left) > len(to_choose):
-                left.pop(max(left, key=left.__getitem__, default=""), None)
             reserve = len(to_choose) - 1 - to_choose.index(split)
+            left = {name: size for name, size in sizes.items() if name not in taken}
+            if left and (train is None or len(left) > reserve + 1):
+                del left[max(left, key=left.__getitem__)]
             target = fraction * sum(sizes.values())
             for name in _nearest_subset(left, target, keep=reserve):
                 taken[name] = split

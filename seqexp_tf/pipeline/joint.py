@@ -1,9 +1,11 @@
 """Batches of masked DNA and expression for the joint models."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from seqexp_tf.errors import DatasetError
-from seqexp_tf.genome.alphabet import UNKNOWN
+from seqexp_tf.genome.alphabet import MASKED, UNKNOWN
 from seqexp_tf.pipeline.augment import random_reverse_complement
 from seqexp_tf.pipeline.config import PipelineConfig
 from seqexp_tf.pipeline.masking import expression_mask, mask_sequence
@@ -105,15 +107,38 @@ def evaluation_batches(
     def prepare(batch: tf.Tensor):
         return stored_example(parse_batch(batch, store.schema, split), masking)
 
-    check_masks(store, split)
-    steps = -(-store.count(split) // batch_size)
-    return (
-        read_in_order(store, split)
-        .batch(batch_size, num_parallel_calls=tf.data.AUTOTUNE)
-        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .apply(tf.data.experimental.assert_cardinality(steps))
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    return _in_order(store, split, batch_size, prepare)
+
+
+def scored_batches(
+    store: RecordStore, split: str, *, batch_size: int, masking: MaskingConfig
+) -> tf.data.Dataset:
+    """Returns windows as ``evaluation_batches``, with what to score and where.
+
+    Returns:
+        Batches of ``(inputs, labels, positions)``. Labels: ``rna`` uint8 and
+        ``dna`` uint8, ``(batch, window)``. Positions, bool ``(batch, window)``:
+        ``rna_masked`` hidden labels, ``dna_masked`` selected bases,
+        ``dna_mask_token`` those that became the mask token, and ``valid``.
+
+    Raises:
+        DatasetError: the split has no fixed masks.
+    """
+
+    def prepare(batch: tf.Tensor):
+        parsed = parse_batch(batch, store.schema, split)
+        inputs, _, weights = stored_example(parsed, masking)
+        selected = weights["sequence_logits"] > 0
+        labels = {"rna": parsed["expression"][:, 0], "dna": parsed["sequence"]}
+        positions = {
+            "rna_masked": weights["expression_logits"] > 0,
+            "dna_masked": selected,
+            "dna_mask_token": selected & (parsed["sequence_masked"] == MASKED),
+            "valid": tf.cast(parsed["valid"], tf.bool),
+        }
+        return inputs, labels, positions
+
+    return _in_order(store, split, batch_size, prepare)
 
 
 def stored_example(
@@ -191,6 +216,20 @@ def check_masks(store: RecordStore, split: str) -> None:
             f"{store.folder}: split {split!r} has no fixed masks to evaluate under; "
             "use validation or test"
         )
+
+
+def _in_order(
+    store: RecordStore, split: str, batch_size: int, prepare: Callable
+) -> tf.data.Dataset:
+    check_masks(store, split)
+    steps = -(-store.count(split) // batch_size)
+    return (
+        read_in_order(store, split)
+        .batch(batch_size, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .apply(tf.data.experimental.assert_cardinality(steps))
+        .prefetch(tf.data.AUTOTUNE)
+    )
 
 
 def _window_weights(scored: tf.Tensor) -> tf.Tensor:

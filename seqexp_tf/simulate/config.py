@@ -9,7 +9,7 @@ from seqexp_tf.errors import ConfigError
 _RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1),
     "contigs": (1, 100),
-    "contig_length": (20_000, 10_000_000),
+    "contig_length": (20_000, 2_000_000),
     "noise": (0.0, 3.0),
     "silent": (0.0, 0.9),
     "distal": (0.0, 1.0),

@@ -106,7 +106,11 @@ def _replace_folder(made: Path, folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
         os.replace(folder, old)
-        os.replace(made, folder)
+        try:
+            os.replace(made, folder)
+        except OSError:
+            os.replace(old, folder)
+            raise
         shutil.rmtree(old)
     else:
         os.replace(made, folder)

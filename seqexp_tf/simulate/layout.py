@@ -102,8 +102,8 @@ def lay_out(
     cursor = int(rng.integers(_EDGE, 3 * _EDGE))
     while True:
         strand = "+" if rng.random() < 0.5 else "-"
-        size = 400 + round(1100 * rng.beta(2.2, 1.2))
-        cursor += int(rng.integers(30, 90))
+        size = 400 + round(1100 * rng.beta(2.6, 1.1))
+        cursor += int(rng.integers(15, 60))
         run = region = None
         if runs and cursor >= runs[0]:
             run = (cursor, cursor + int(rng.integers(100, 500)))

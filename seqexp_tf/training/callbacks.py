@@ -47,7 +47,8 @@ class RunRecorder(keras.callbacks.Callback):
                 "lower training.learning_rate; the last checkpoint is kept"
             )
         seconds = round(time.monotonic() - self._began, 1)
-        self.history.append({"epoch": finished, "seconds": seconds, **logs})
+        row = {name.replace("_logits", ""): value for name, value in logs.items()}
+        self.history.append({"epoch": finished, "seconds": seconds, **row})
         write_history(self.folder / HISTORY, self.history)
         if loss < self.best:
             self.best, self.best_epoch = loss, finished

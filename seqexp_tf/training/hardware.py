@@ -31,6 +31,14 @@ def gpus() -> list[str]:
     return [str(device) for device in jax.devices() if device.platform != "cpu"]
 
 
+def compiles() -> bool:
+    """Returns whether XLA compiles the steps: always under JAX, else on a GPU.
+
+    On a CPU, TensorFlow's own convolutions (oneDNN) are the faster ones.
+    """
+    return keras.backend.backend() == "jax" or bool(gpus())
+
+
 def distribution(
     strategy: Literal["auto", "single", "mirrored"],
 ) -> contextlib.AbstractContextManager:

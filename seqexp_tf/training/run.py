@@ -75,11 +75,15 @@ class Run:
         """Returns the best Keras model, uncompiled."""
         import keras
 
+        from seqexp_tf.training.hardware import compiles
+
         try:
-            return keras.saving.load_model(self.model_path, compile=False)
+            model = keras.saving.load_model(self.model_path, compile=False)
         except (ValueError, OSError) as error:
             first_line = str(error).splitlines()[0]
             raise RunError(f"{self.model_path}: cannot load: {first_line}") from None
+        model.jit_compile = compiles()
+        return model
 
     def check_dataset(self, store: RecordStore) -> None:
         """Raises RunError unless the run's model can read ``store``."""

@@ -158,8 +158,7 @@ def _compile(model: keras.Model, training: TrainingConfig, steps: int) -> None:
             "expression_logits": [ExpressionAccuracy()],
             "sequence_logits": [SequenceAccuracy()],
         },
-        # XLA's convolutions on a CPU are slower than oneDNN's.
-        jit_compile="auto" if hardware.gpus() else False,
+        jit_compile=hardware.compiles(),
     )
 
 

@@ -1,0 +1,78 @@
+"""``seqexp-tf evaluate``"""
+
+import json
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from seqexp_tf.cli.options import FOLDER
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.option("--data", type=FOLDER, help="Dataset; the run's own if not given.")
+@click.option("--split", default="test", show_default=True, help="Split to score.")
+@click.option("--out", type=FOLDER, help="Folder for results; RUN/metrics by default.")
+@click.option("--batch-size", default=32, show_default=True, help="Windows at once.")
+def command(
+    run: Path, data: Path | None, split: str, out: Path | None, batch_size: int
+) -> None:
+    """Score a run beside random baselines.
+
+    Every window is seen under the fixed mask stored with it. Loss, accuracy,
+    weighted F1, ROC AUC and average precision are given for the hidden labels and
+    selected bases (masked), for the bases behind a mask token (mask_token), and
+    for all valid positions (all), as JSON, CSV and Markdown, with learning curves
+    and reliability diagrams as PNG and SVG.
+
+    \b
+    Example:
+      seqexp-tf evaluate runs/cnn --split test
+    """
+    import pandas as pd
+
+    from seqexp_tf.evaluation.calibration import plot_reliability
+    from seqexp_tf.evaluation.curves import plot_curves
+    from seqexp_tf.evaluation.files import write_file
+    from seqexp_tf.evaluation.joint import evaluate_joint
+    from seqexp_tf.evaluation.style import save_figure
+    from seqexp_tf.records.store import RecordStore
+    from seqexp_tf.training.run import HISTORY, Run
+
+    trained = Run.open(run)
+    store = RecordStore.open(data or Path(trained.dataset["folder"]))
+    trained.check_dataset(store)
+    model = trained.load_model()
+    with tqdm(total=store.count(split), unit=" windows", leave=False) as bar:
+        evaluation = evaluate_joint(
+            model,
+            store,
+            split,
+            masking=trained.config.masking,
+            train_statistics=trained.dataset["train_statistics"],
+            batch_size=batch_size,
+            progress=bar.update,
+        )
+    folder = out or run / "metrics"
+    written = evaluation.table.write(folder, split)
+    reliability = {
+        "expression": evaluation.expression,
+        "nucleotides": evaluation.nucleotides,
+    }
+    written.append(
+        write_file(
+            folder / f"{split}_reliability.json",
+            (json.dumps(reliability, indent=1) + "\n").encode(),
+        )
+    )
+    written += save_figure(
+        plot_reliability(evaluation.expression | evaluation.nucleotides),
+        folder / f"{split}_reliability",
+    )
+    written += save_figure(
+        plot_curves({run.name: pd.read_csv(run / HISTORY)}), folder / "curves"
+    )
+    click.echo(evaluation.table.to_text())
+    for path in written:
+        click.echo(path)
