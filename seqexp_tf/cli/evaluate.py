@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from seqexp_tf.cli.options import FOLDER
+from seqexp_tf.cli.options import FOLDER, load_tensorflow
 
 
 @click.command()
@@ -23,13 +23,14 @@ def command(
     Every window is seen under the fixed mask stored with it. Loss, accuracy,
     weighted F1, ROC AUC and average precision are given for the hidden labels and
     selected bases (masked), for the bases behind a mask token (mask_token), and
-    for all valid positions (all), as JSON, CSV and Markdown, with learning curves
-    and reliability diagrams as PNG and SVG.
+    for all valid positions (all), as JSON, CSV and Markdown, with learning
+    curves, reliability diagrams and four example windows as PNG and SVG.
 
     \b
     Example:
       seqexp-tf evaluate runs/cnn --split test
     """
+    load_tensorflow()
     import pandas as pd
 
     from seqexp_tf.evaluation.calibration import plot_reliability
@@ -37,6 +38,7 @@ def command(
     from seqexp_tf.evaluation.files import write_file
     from seqexp_tf.evaluation.joint import evaluate_joint
     from seqexp_tf.evaluation.style import save_figure
+    from seqexp_tf.evaluation.windows import choose_windows, plot_windows
     from seqexp_tf.records.store import RecordStore
     from seqexp_tf.training.run import HISTORY, Run
 
@@ -66,13 +68,20 @@ def command(
             (json.dumps(reliability, indent=1) + "\n").encode(),
         )
     )
-    written += save_figure(
-        plot_reliability(evaluation.expression | evaluation.nucleotides),
-        folder / f"{split}_reliability",
-    )
+    for name, curves in reliability.items():
+        written += save_figure(
+            plot_reliability(curves), folder / f"{split}_reliability_{name}"
+        )
     written += save_figure(
         plot_curves({run.name: pd.read_csv(run / HISTORY)}), folder / "curves"
     )
+    if trained.config.masking.hides_expression:
+        windows = choose_windows(
+            model, store, split, masking=trained.config.masking, batch_size=batch_size
+        )
+        if windows:
+            written += save_figure(plot_windows(windows), folder / f"{split}_windows")
     click.echo(evaluation.table.to_text())
+    click.echo("Written:")
     for path in written:
-        click.echo(path)
+        click.echo(f"  {path}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from seqexp_tf.cli.options import FOLDER
+from seqexp_tf.cli.options import FOLDER, load_tensorflow
 
 
 @click.command()
@@ -24,6 +24,7 @@ def command(run: Path, out: Path | None) -> None:
       seqexp-tf export runs/cnn --out models/yeast_cnn
       saved_model_cli show --dir models/yeast_cnn/1 --all
     """
+    load_tensorflow()
     from seqexp_tf.serving.export import export_joint
     from seqexp_tf.training.run import Run
 

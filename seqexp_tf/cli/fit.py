@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from seqexp_tf.cli.options import FILE, FOLDER, overrides, say
+from seqexp_tf.cli.options import FILE, FOLDER, load_tensorflow, overrides, say
 from seqexp_tf.errors import ConfigError
 
 
@@ -69,6 +69,7 @@ def command(
     if data is None or out is None:
         raise ConfigError("fit needs --data DATASET and --out RUN")
 
+    load_tensorflow()
     from seqexp_tf.records.store import RecordStore
     from seqexp_tf.training.trainer import fit
 
@@ -78,6 +79,6 @@ def command(
         store,
         out,
         resume=resume,
-        verbose=1 if sys.stdout.isatty() else 2,
+        show_bar=sys.stderr.isatty(),
         say=say,
     )

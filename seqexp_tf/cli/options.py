@@ -1,5 +1,8 @@
 """Options that several verbs share."""
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -14,6 +17,26 @@ overrides = click.option(
     metavar="TABLE.KEY=VALUE",
     help="Override one value of the configuration; may be repeated.",
 )
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow without the notices its libraries print as they load."""
+    with _silenced_stderr():
+        import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
+
+
+@contextlib.contextmanager
+def _silenced_stderr() -> Iterator[None]:
+    # The notices come from C++ before any Python setting is read.
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def say(message: str) -> None:

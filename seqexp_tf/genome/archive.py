@@ -94,9 +94,10 @@ def read_archive(
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: one array, expected an npz of several")
+        stored = np.load(path, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise InputError(f"{path}: one array, expected an npz of several")
+        with stored:
             names = set(stored.files)
             missing = [n for n in ("sequence", *_LABELS) if n not in names]
             if missing:

@@ -178,12 +178,38 @@ def _nearest_subset(
 ) -> list[str]:
     """Contigs whose total length is nearest ``target``, leaving at least ``keep``.
 
-    Subset sum on lengths rounded to ``target / _STEPS``, by dynamic programming over
-    the number of contigs each rounded total needs.
+    The nearer of two answers: a subset sum on rounded lengths, best for a few large
+    contigs, and longest-first filling, best for very many small ones.
     """
-    order = sorted(lengths, key=lambda name: (-lengths[name], name))[:_CANDIDATES]
+    order = sorted(lengths, key=lambda name: (-lengths[name], name))
     if len(order) <= keep:
         return []
+    filled: list[str] = []
+    total = 0
+    for name in order:
+        if total + lengths[name] <= target and len(filled) < len(order) - keep:
+            filled.append(name)
+            total += lengths[name]
+    single = min(order, key=lambda name: abs(lengths[name] - target))
+    summed = _subset_sum(lengths, order[:_CANDIDATES], target, len(order) - keep)
+    answers = [answer for answer in (summed, filled, [single]) if answer]
+    return min(
+        answers,
+        key=lambda names: (
+            abs(sum(lengths[name] for name in names) - target),
+            len(names),
+        ),
+    )
+
+
+def _subset_sum(
+    lengths: Mapping[str, int], order: Sequence[str], target: float, most: int
+) -> list[str]:
+    """At most ``most`` contigs nearest ``target``, or none where none comes near.
+
+    Lengths are rounded to ``target / _STEPS``; dynamic programming over the fewest
+    contigs that make each total.
+    """
     limit = 2 * _STEPS
     needed = np.full(limit + 1, np.inf)
     needed[0] = 0
@@ -195,10 +221,9 @@ def _nearest_subset(
             with_it[step:] = needed[: limit + 1 - step] + 1
             used[row] = with_it < needed
             needed = np.minimum(needed, with_it)
-    totals = np.flatnonzero(np.isfinite(needed) & (needed <= len(order) - keep))
-    totals = totals[totals > 0]
+    totals = np.flatnonzero(needed <= most)[1:]
     if not totals.size:
-        return [min(order, key=lambda name: abs(lengths[name] - target))]
+        return []
     distance = np.abs(totals - _STEPS)
     total = int(totals[np.lexsort((needed[totals], distance))[0]])
     chosen = []

@@ -4,10 +4,12 @@ import csv
 import io
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
+from tqdm import tqdm
 
 from seqexp_tf.errors import RunError
 from seqexp_tf.records.tfrecord import write_atomically
@@ -61,6 +63,51 @@ class RunRecorder(keras.callbacks.Callback):
         save_checkpoint(self.folder / "checkpoints", self.model, state, epoch=finished)
         if self.patience and finished - self.best_epoch >= self.patience:
             self.model.stop_training = True
+
+
+class EpochReport(keras.callbacks.Callback):
+    """One line an epoch for the user, and a bar of batches on a terminal.
+
+    Args:
+        say: called with each line.
+        show_bar: show a progress bar.
+    """
+
+    def __init__(self, say: Callable[[str], None], show_bar: bool):
+        super().__init__()
+        self.say = say
+        self.show_bar = show_bar
+        self._bar = None
+        self._began = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = time.monotonic()
+        self._bar = tqdm(
+            total=self.params["steps"],
+            desc=f"epoch {epoch + 1}",
+            unit=" batches",
+            leave=False,
+            disable=not self.show_bar,
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._bar.update(1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._bar.close()
+        digits = len(str(self.params["epochs"]))
+        seconds = time.monotonic() - self._began
+        self.say(
+            f"epoch {epoch + 1:>{digits}}/{self.params['epochs']} {seconds:6.1f} s  "
+            f"train {_summary(logs, '')}  validation {_summary(logs, 'val_')}"
+        )
+
+
+def _summary(logs: dict[str, float], prefix: str) -> str:
+    parts = [f"loss {logs[prefix + 'loss']:.4f}"]
+    for name, output in (("RNA", "expression_logits"), ("DNA", "sequence_logits")):
+        parts.append(f"{name} {logs[f'{prefix}{output}_accuracy']:.4f}")
+    return " ".join(parts)
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -18,7 +18,7 @@ from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.tfrecord import write_atomically
 from seqexp_tf.records.verify import verify
 from seqexp_tf.training import hardware
-from seqexp_tf.training.callbacks import RunRecorder
+from seqexp_tf.training.callbacks import EpochReport, RunRecorder
 from seqexp_tf.training.checkpoints import last_checkpoint, load_checkpoint
 from seqexp_tf.training.config import RunConfig, TrainingConfig, model_config
 from seqexp_tf.training.losses import (
@@ -38,7 +38,7 @@ def fit(
     folder: str | os.PathLike,
     *,
     resume: bool = False,
-    verbose: int = 1,
+    show_bar: bool = False,
     say: Callable[[str], None] = _log.info,
 ) -> Run:
     """Trains a model and leaves a run folder.
@@ -48,7 +48,7 @@ def fit(
         store: a dataset with train and validation windows.
         folder: the run folder; must not hold a run unless ``resume``.
         resume: go on from the last checkpoint of ``folder``.
-        verbose: Keras' progress: 0 none, 1 bar, 2 a line an epoch.
+        show_bar: show a progress bar on the terminal.
         say: called with lines for the user.
 
     Raises:
@@ -102,11 +102,13 @@ def fit(
                 epochs=training.epochs,
                 initial_epoch=first_epoch,
                 steps_per_epoch=steps,
+                shuffle=False,
                 callbacks=[
+                    EpochReport(say, show_bar),
                     recorder,
                     keras.callbacks.TensorBoard(folder / "tensorboard"),
                 ],
-                verbose=verbose,
+                verbose=0,
             )
         except (tf.errors.DataLossError, tf.errors.OpError) as error:
             raise _explain(error, store) from None
