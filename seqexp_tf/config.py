@@ -9,6 +9,7 @@ typo, the nearest valid key. ``--set table.key=value`` overrides one value.
 import dataclasses
 import difflib
 import os
+import re
 import sys
 import types
 import typing
@@ -132,7 +133,11 @@ def _build(cls: type[T], values: Any, origin: str, prefix: str) -> T:
     try:
         return cls(**arguments)
     except ConfigError as error:
-        raise ConfigError(f"{origin}: {prefix}{error}") from None
+        # A message that begins with a field's name is about that field.
+        about = prefix
+        if prefix and re.split(r"\W", str(error), maxsplit=1)[0] not in fields:
+            about = f"{prefix.rstrip('.')}: "
+        raise ConfigError(f"{origin}: {about}{error}") from None
 
 
 def _convert(hint: Any, value: Any, origin: str, name: str) -> Any:

@@ -68,18 +68,18 @@ def main() -> None:
     """Runs the command line: one line for an error, and a non-zero exit."""
     debug = "--debug" in sys.argv[1:]
     try:
-        cli(standalone_mode=False)
+        # click returns the code of an Exit here instead of raising it.
+        code = cli(standalone_mode=False)
     except SeqExpError as error:
         if debug:
             raise
         _stop(f"Error: {error}", 1)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _stop("Stopped.", 130)
+    sys.exit(code or 0)
 
 
 def _stop(message: str, code: int) -> None:

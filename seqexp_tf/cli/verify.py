@@ -29,7 +29,9 @@ def command(dataset: Path, full: bool) -> None:
 
     store = RecordStore.open(dataset)
     total = sum(store.count(split) for split in store.splits)
-    with tqdm(total=total, unit=" records", disable=not full, leave=False) as bar:
+    # None shows the bar on a terminal only.
+    hidden = None if full else True
+    with tqdm(total=total, unit=" records", disable=hidden, leave=False) as bar:
         outcome = verify(dataset, full=full, progress=bar.update)
     for problem in outcome.problems:
         click.echo(problem, err=True)

@@ -16,6 +16,7 @@ from seqexp_tf.evaluation.calibration import (
 from seqexp_tf.evaluation.metrics import BinaryMetrics, NucleotideMetrics
 from seqexp_tf.evaluation.tables import MetricsTable
 from seqexp_tf.genome.alphabet import BASES
+from seqexp_tf.pipeline.faults import damage_named, require_whole
 from seqexp_tf.pipeline.joint import scored_batches
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.records.store import RecordStore
@@ -85,19 +86,21 @@ def evaluate_joint(
     cells = _cells(masking, train_statistics)
     expression, nucleotides = ExpressionReliability(), NucleotideReliability()
     batches = scored_batches(store, split, batch_size=batch_size, masking=masking)
-    for inputs, labels, positions in batches.as_numpy_iterator():
-        outputs = model.predict_on_batch(inputs)
-        logits = {
-            "rna": np.asarray(outputs["expression_logits"]),
-            "dna": np.asarray(outputs["sequence_logits"]),
-        }
-        for cell in cells:
-            key = f"{cell.modality}_{cell.population}"
-            at = positions.get(key, positions["valid"])
-            cell.update(labels[cell.modality], logits[cell.modality], at)
-        expression.update(labels["rna"], logits["rna"], positions["rna_masked"])
-        nucleotides.update(labels["dna"], logits["dna"], positions["dna_masked"])
-        progress(len(labels["rna"]))
+    require_whole(store)
+    with damage_named(store):
+        for inputs, labels, positions in batches.as_numpy_iterator():
+            outputs = model.predict_on_batch(inputs)
+            logits = {
+                "rna": np.asarray(outputs["expression_logits"]),
+                "dna": np.asarray(outputs["sequence_logits"]),
+            }
+            for cell in cells:
+                key = f"{cell.modality}_{cell.population}"
+                at = positions.get(key, positions["valid"])
+                cell.update(labels[cell.modality], logits[cell.modality], at)
+            expression.update(labels["rna"], logits["rna"], positions["rna_masked"])
+            nucleotides.update(labels["dna"], logits["dna"], positions["dna_masked"])
+            progress(len(labels["rna"]))
 
     table = MetricsTable(
         model=_collect(cells, lambda cell: cell.model),

@@ -7,10 +7,14 @@ them like any other Example (tested against ``tf.train.Example``).
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
-import numpy as np
+_FIRST = b"\x0a"
+_SECOND = b"\x12"
+_THIRD = b"\x1a"
+"""Tags of fields 1, 2 and 3, all length-delimited."""
 
-_LENGTH_DELIMITED = 2
+_BYTES_LIST, _INT64_LIST = _FIRST, _THIRD
 
 
 def encode_example(features: Mapping[str, bytes | int]) -> bytes:
@@ -20,11 +24,13 @@ def encode_example(features: Mapping[str, bytes | int]) -> bytes:
         features: bytes (stored as a BytesList of one value) or int (an
             Int64List of one value) by feature name.
     """
-    body = b"".join(
-        _field(1, _field(1, name.encode()) + _field(2, _encode_value(features[name])))
-        for name in sorted(features)
-    )
-    return _field(1, body)
+    parts = []
+    for name in sorted(features):
+        kind, value = _BYTES_LIST, features[name]
+        if not isinstance(value, bytes):
+            kind, value = _INT64_LIST, _varint(int(value) & 0xFFFFFFFFFFFFFFFF)
+        parts += (_head(name, kind, len(value)), value)
+    return b"".join((_FIRST, _varint(sum(map(len, parts))), *parts))
 
 
 def decode_example(message: bytes) -> dict[str, bytes | int]:
@@ -34,19 +40,38 @@ def decode_example(message: bytes) -> dict[str, bytes | int]:
         ValueError: the bytes are not such a message.
     """
     features: dict[str, bytes | int] = {}
-    for _, body in _fields(message):
-        for _, entry in _fields(body):
-            parts = dict(_fields(entry))
-            try:
-                features[parts[1].decode()] = _decode_value(parts[2])
-            except (KeyError, AttributeError, UnicodeDecodeError):
-                raise ValueError("not a tf.train.Example") from None
+    try:
+        for _, body in _fields(message):
+            for _, entry in _fields(body):
+                (_, name), (_, feature) = _fields(entry)
+                ((kind, values),) = _fields(feature)
+                ((_, value),) = _fields(values)
+                features[name.decode()] = (
+                    value if kind == _BYTES_LIST[0] else _read_int64(kind, value)
+                )
+    except (ValueError, IndexError):
+        raise ValueError("not a tf.train.Example of this package") from None
     return features
+
+
+@lru_cache(maxsize=4096)
+def _head(name: str, kind: bytes, size: int) -> bytes:
+    """Everything of a feature that comes before its ``size`` bytes of value.
+
+    Sizes repeat from record to record, so this is computed once a feature.
+    """
+    head = b""
+    for before in (_FIRST, kind, _field(_FIRST, name.encode()) + _SECOND, _FIRST):
+        head = before + _varint(len(head) + size) + head
+    return head
+
+
+def _field(tag: bytes, payload: bytes) -> bytes:
+    return tag + _varint(len(payload)) + payload
 
 
 def _varint(value: int) -> bytes:
     encoded = bytearray()
-    value &= (1 << 64) - 1
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
         value >>= 7
@@ -54,31 +79,16 @@ def _varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _field(number: int, payload: bytes) -> bytes:
-    tag = _varint(number << 3 | _LENGTH_DELIMITED)
-    return b"".join((tag, _varint(len(payload)), payload))
-
-
-def _encode_value(value: bytes | int) -> bytes:
-    if isinstance(value, bytes):
-        return _field(1, _field(1, value))
-    return _field(3, _field(1, _varint(int(value))))
-
-
-def _decode_value(feature: bytes) -> bytes | int:
-    ((kind, values),) = _fields(feature)
-    ((_, value),) = _fields(values)
-    if kind == 1:
-        return value
-    number, _ = _read_varint(value, 0)
-    return int(np.uint64(number).astype(np.int64))
+def _read_int64(kind: int, data: bytes) -> int:
+    value, end = _read_varint(data, 0)
+    if kind != _INT64_LIST[0] or end != len(data) or value >> 64:
+        raise ValueError
+    return value - (1 << 64) if value >> 63 else value
 
 
 def _read_varint(data: bytes, position: int) -> tuple[int, int]:
     result = shift = 0
     while True:
-        if position >= len(data) or shift > 63:
-            raise ValueError("not a tf.train.Example")
         byte = data[position]
         position += 1
         result |= (byte & 0x7F) << shift
@@ -88,14 +98,15 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _fields(data: bytes) -> list[tuple[int, bytes]]:
-    fields, position = [], 0
-    while position < len(data):
-        tag, position = _read_varint(data, position)
-        if tag & 7 != _LENGTH_DELIMITED:
-            raise ValueError("not a tf.train.Example")
-        size, position = _read_varint(data, position)
-        if position + size > len(data):
-            raise ValueError("not a tf.train.Example")
-        fields.append((tag >> 3, data[position : position + size]))
+    """Splits a message into (tag, payload); every field is length-delimited."""
+    fields, position, end = [], 0, len(data)
+    while position < end:
+        tag, size = data[position], data[position + 1]
+        position += 2
+        if size > 0x7F:
+            size, position = _read_varint(data, position - 1)
+        if tag & 7 != 2 or position + size > end:
+            raise ValueError
+        fields.append((tag, data[position : position + size]))
         position += size
     return fields

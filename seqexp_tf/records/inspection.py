@@ -72,8 +72,11 @@ def check_sequences(store: RecordStore, fasta: Path) -> int:
         InputError: the FASTA cannot be read or is of another assembly.
     """
     checked = 0
+    source = store.manifest["recipe"]["source"].get("genome", {})
     with tempfile.TemporaryDirectory() as folder:
-        genome = pack_fasta(fasta, Path(folder))
+        genome = pack_fasta(
+            fasta, Path(folder), soft_masked=source.get("soft_masked", "keep")
+        )
         sizes = store.manifest["contigs"]
         match = preflight(
             ContigInput("dataset", store.folder, sizes),

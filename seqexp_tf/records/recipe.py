@@ -1,6 +1,7 @@
 """Dataset recipes: the TOML that ``seqexp-tf convert`` turns into records."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Literal
 
 from seqexp_tf.config import apply_overrides, build, read_toml, require
 from seqexp_tf.records.masks import MaskingConfig
+
+_FILE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,10 @@ class SplitsConfig:
             ways <= 1,
             "give contig lists, or folds and fold, or a file: only one of these",
         )
+        require(
+            self.fold == 0 or self.folds is not None,
+            f"fold is {self.fold}, but folds, their number, is not given",
+        )
 
 
 @dataclass(frozen=True)
@@ -200,6 +207,17 @@ class JointRecipe:
     channels: dict[str, str] = field(default_factory=dict)
     output: OutputConfig = OutputConfig()
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        for key, name in [
+            ("name", self.name),
+            *(("channels", c) for c in self.channels),
+        ]:
+            require(
+                _FILE_NAME.fullmatch(name) is not None,
+                f"{key}: {name!r} must be letters, digits, '_', '-' and '.' "
+                "(it names a file)",
+            )
 
 
 def read_recipe(path: str | os.PathLike, overrides: Sequence[str] = ()) -> JointRecipe:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ class Feature:
     strand_permutation: tuple[int, ...] = ()
     splits: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Size of the array in one record."""
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize

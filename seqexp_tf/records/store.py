@@ -28,6 +28,8 @@ JOURNAL = "conversion.jsonl"
 
 SPLITS = ("train", "validation", "test")
 
+_MANIFEST_KEYS = {"created_by", "fingerprint", "name", "splits", "windows"}
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -44,6 +46,28 @@ class Shard:
     records: int
     bytes: int
     sha256: str
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Returns the content of a ``manifest.json``.
+
+    Raises:
+        DatasetError: it is no manifest, or one of a newer version.
+    """
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        newer = manifest["manifest_version"] > MANIFEST_VERSION
+        missing = _MANIFEST_KEYS - set(manifest)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: not a dataset manifest: {error}") from None
+    if newer:
+        raise DatasetError(
+            f"{path}: manifest version {manifest['manifest_version']} is newer than "
+            f"the {MANIFEST_VERSION} this seqexp-tf reads; upgrade seqexp-tf"
+        )
+    if missing:
+        raise DatasetError(f"{path}: not a dataset manifest: lacks {min(missing)!r}")
+    return manifest
 
 
 @dataclass(frozen=True)
@@ -80,19 +104,12 @@ class RecordStore:
                 f"{folder}: not a dataset, {MANIFEST} is missing; make one with "
                 "`seqexp-tf convert RECIPE --out DIR`"
             )
-        try:
-            manifest = json.loads(path.read_text())
-            version = manifest["manifest_version"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"{path}: not a dataset manifest: {error}") from None
-        if version > MANIFEST_VERSION:
-            raise DatasetError(
-                f"{path}: manifest version {version} is newer than the "
-                f"{MANIFEST_VERSION} this seqexp-tf reads; upgrade seqexp-tf"
-            )
+        manifest = read_manifest(path)
         schema_path = folder / SCHEMA
         if not schema_path.is_file():
-            raise DatasetError(f"{schema_path}: missing; convert again")
+            raise DatasetError(
+                f"{schema_path}: missing; convert again with --overwrite"
+            )
         schema = Schema.from_json(schema_path.read_text(), path=schema_path)
         return cls(folder, schema, manifest)
 
@@ -163,7 +180,7 @@ class RecordStore:
             raise DatasetError(f"{origin}: {error}") from None
         features = self.schema.of_split(split)
         expected = {*COORDINATES, *(feature.name for feature in features)}
-        if set(fields) != expected:
+        if fields.keys() != expected:
             raise DatasetError(
                 f"{origin}: record holds {sorted(fields)}, "
                 f"the schema says {sorted(expected)}"

@@ -1,5 +1,6 @@
 """TFRecord files: framing, checksums, and shards that exist only when whole."""
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -84,13 +85,13 @@ def write_shard(
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise DatasetError(
             f"{path}: cannot write: {error.strerror}; free space or choose "
             "another --out, then run the same command to go on"
         ) from None
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise
     return WrittenFile(records=count, bytes=size, sha256=digest.hexdigest())
 
@@ -111,7 +112,7 @@ def read_shard(path: Path, *, compression: Compression) -> Iterator[bytes]:
                 if record is None:
                     raise DatasetError(
                         f"{path}: record {index} is corrupted or cut short; "
-                        "convert again to restore the shard"
+                        "convert again with --overwrite"
                     )
                 yield record
                 index += 1
@@ -120,7 +121,7 @@ def read_shard(path: Path, *, compression: Compression) -> Iterator[bytes]:
     except (OSError, EOFError, zlib.error) as error:
         raise DatasetError(
             f"{path}: cannot be read past record {index} ({error}); "
-            "convert again to restore the shard"
+            "convert again with --overwrite"
         ) from None
 
 
@@ -144,7 +145,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise DatasetError(f"{path}: cannot write: {error.strerror}") from None
 
 
@@ -155,6 +156,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _discard(temporary: Path) -> None:
+    with contextlib.suppress(OSError):
+        temporary.unlink()
 
 
 def _masked_crc(data: bytes) -> int:

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from seqexp_tf.errors import DatasetError
-from seqexp_tf.records.store import WINDOWS, RecordStore, Shard
+from seqexp_tf.records.schema import COORDINATES
+from seqexp_tf.records.store import MANIFEST, WINDOWS, RecordStore, Shard
 from seqexp_tf.records.tfrecord import hash_file, read_shard
+
+_Windows = dict[str, list[tuple]]
 
 
 @dataclass(frozen=True)
@@ -48,47 +49,86 @@ def verify(
         DatasetError: no readable manifest or schema.
     """
     store = RecordStore.open(folder)
-    problems = list(_check_windows(store))
+    table, problems = _read_windows(store)
     known = set()
+    total = 0
     for split in store.splits:
-        rows = None if problems or not full else store.windows(split)
-        first = 0
-        for shard in store.shards(split):
+        shards = store.shards(split)
+        listed = sum(shard.records for shard in shards)
+        if listed != store.count(split):
+            problems.append(
+                f"{store.folder / MANIFEST}: {split} has {store.count(split):,} "
+                f"records, its shards {listed:,}; convert again with --overwrite"
+            )
+        for shard in shards:
             known.add(shard.name)
-            here = None if rows is None else rows.iloc[first : first + shard.records]
-            problems += _check_shard(store, split, shard, here, full=full)
-            first += shard.records
+            problems += _check_rows(store, shard, table)
+            problems += _check_shard(store, split, shard, table, full=full)
             progress(shard.records)
+        total += listed
     for path in sorted(store.folder.glob("*.tfrecord*")):
         if path.name not in known:
             problems.append(
                 f"{path}: not in the manifest; remove it, no reader will use it"
             )
-    total = sum(store.count(split) for split in store.splits)
     return Verification(len(known), total, tuple(problems))
+
+
+def _read_windows(store: RecordStore) -> tuple[_Windows | None, list[str]]:
+    """The coordinates of the records by shard, in order; None if unreadable."""
+    path = store.folder / WINDOWS
+    try:
+        table = store.windows()
+        groups = table.sort_values("row", kind="stable").groupby("shard")
+        return {
+            name: list(zip(*(rows[key] for key in COORDINATES), strict=True))
+            for name, rows in groups
+        }, []
+    except FileNotFoundError:
+        return None, [f"{path}: missing; convert again with --overwrite"]
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        return None, [
+            f"{path}: cannot be read ({reason}); convert again with --overwrite"
+        ]
+
+
+def _check_rows(
+    store: RecordStore, shard: Shard, table: _Windows | None
+) -> Iterator[str]:
+    if table is not None and len(table.get(shard.name, ())) != shard.records:
+        yield (
+            f"{store.folder / WINDOWS}: {len(table.get(shard.name, ())):,} rows of "
+            f"{shard.name}, the manifest says {shard.records:,}; convert again with "
+            "--overwrite"
+        )
 
 
 def _check_shard(
     store: RecordStore,
     split: str,
     shard: Shard,
-    windows: pd.DataFrame | None,
+    table: _Windows | None,
     *,
     full: bool,
 ) -> Iterator[str]:
     path = store.folder / shard.name
     if not path.is_file():
-        yield f"{path}: shard is missing; convert again"
+        yield f"{path}: shard is missing; convert again with --overwrite"
         return
     size = path.stat().st_size
     if size != shard.bytes:
         yield (
-            f"{path}: {size:,} bytes, the manifest says {shard.bytes:,}; "
-            "the shard was cut or overwritten, convert again"
+            f"{path}: {size:,} bytes, the manifest says {shard.bytes:,}; the shard "
+            "was cut or overwritten, convert again with --overwrite"
         )
     elif full and hash_file(path) != shard.sha256:
-        yield f"{path}: content differs from the manifest's sha256; convert again"
+        yield (
+            f"{path}: content differs from the manifest's sha256; convert again "
+            "with --overwrite"
+        )
     if full:
+        windows = None if table is None else table.get(shard.name)
         yield from _check_records(store, split, shard, path, windows)
 
 
@@ -97,19 +137,18 @@ def _check_records(
     split: str,
     shard: Shard,
     path: Path,
-    windows: pd.DataFrame | None,
+    windows: list[tuple] | None,
 ) -> Iterator[str]:
     count = 0
     try:
         for record in read_shard(path, compression=store.schema.compression):
             values = store.decode(record, split=split, origin=f"{path}: record {count}")
             if windows is not None and count < len(windows):
-                row = windows.iloc[count]
-                found = tuple(values[key] for key in ("contig", "start", "strand"))
-                expected = (row.contig, row.start, row.strand)
-                if found != expected:
+                found = tuple(values[key] for key in COORDINATES)
+                if found != windows[count]:
                     yield (
-                        f"{path}: record {count} is {found}, {WINDOWS} says {expected}"
+                        f"{path}: record {count} is {found}, {WINDOWS} says "
+                        f"{windows[count]}"
                     )
                     return
             count += 1
@@ -119,25 +158,5 @@ def _check_records(
     if count != shard.records:
         yield (
             f"{path}: {count:,} records, the manifest says {shard.records:,}; "
-            "convert again"
+            "convert again with --overwrite"
         )
-
-
-def _check_windows(store: RecordStore) -> Iterator[str]:
-    path = store.folder / WINDOWS
-    try:
-        table = store.windows()
-    except FileNotFoundError:
-        yield f"{path}: missing; convert again"
-        return
-    except (OSError, ValueError) as error:
-        yield f"{path}: cannot be read: {str(error).splitlines()[0]}"
-        return
-    counted = table.groupby("shard").size().to_dict()
-    for split in store.splits:
-        for shard in store.shards(split):
-            if counted.get(shard.name, 0) != shard.records:
-                yield (
-                    f"{path}: {counted.get(shard.name, 0):,} rows of {shard.name}, "
-                    f"the manifest says {shard.records:,}"
-                )

@@ -39,6 +39,7 @@ def export_joint(run: Run, folder: str | os.PathLike) -> Path:
     temporary = folder / f"{version}{INCOMPLETE}"
     try:
         shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
         archive = keras.export.ExportArchive()
         archive.track(model)
 
@@ -61,11 +62,11 @@ def export_joint(run: Run, folder: str | os.PathLike) -> Path:
         )
         archive.write_out(temporary, verbose=False)
         os.replace(temporary, folder / str(version))
-    except OSError as error:
+    except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        reason = str(error).splitlines()[0]
         raise RunError(
-            f"{folder}: cannot write the export: {error.strerror or error}; choose "
-            "another --out"
+            f"{folder}: cannot write the export: {reason}; choose another --out"
         ) from None
     return folder / str(version)
 

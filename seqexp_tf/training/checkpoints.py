@@ -50,10 +50,22 @@ def last_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def load_checkpoint(path: Path) -> tuple[keras.Model, dict[str, Any]]:
-    """Returns the compiled model, with its optimizer, and the loop state."""
-    state = json.loads((path / _STATE).read_text())
-    return keras.saving.load_model(path / _MODEL), state
+def restore_checkpoint(path: Path, model: keras.Model) -> dict[str, Any]:
+    """Puts weights and optimizer state into a compiled model; returns loop state.
+
+    The model is built and compiled anew rather than loaded whole, because Keras
+    does not save everything a compiled optimizer knows (which variables it spares
+    from weight decay).
+    """
+    saved = keras.saving.load_model(path / _MODEL)
+    model.optimizer.build(model.trainable_variables)
+    for own, theirs in (
+        (model.variables, saved.variables),
+        (model.optimizer.variables, saved.optimizer.variables),
+    ):
+        for variable, value in zip(own, theirs, strict=True):
+            variable.assign(value)
+    return json.loads((path / _STATE).read_text())
 
 
 def save_model(model: keras.Model, path: Path) -> None:

@@ -8,18 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from seqexp_tf.config import dump
-from seqexp_tf.errors import DatasetError, RunError
+from seqexp_tf.errors import RunError
 from seqexp_tf.models import registry
+from seqexp_tf.pipeline.faults import damage_named, require_whole
 from seqexp_tf.pipeline.joint import evaluation_batches, training_batches
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.tfrecord import write_atomically
-from seqexp_tf.records.verify import verify
 from seqexp_tf.training import hardware
 from seqexp_tf.training.callbacks import EpochReport, RunRecorder
-from seqexp_tf.training.checkpoints import last_checkpoint, load_checkpoint
+from seqexp_tf.training.checkpoints import last_checkpoint, restore_checkpoint
 from seqexp_tf.training.config import RunConfig, TrainingConfig, model_config
 from seqexp_tf.training.losses import (
     ExpressionAccuracy,
@@ -56,6 +55,7 @@ def fit(
         DatasetError: the dataset is damaged; names the shard.
     """
     folder = Path(folder)
+    require_whole(store)
     checkpoint = _prepare_folder(folder, config, store, resume)
     training = config.training
     keras.utils.set_random_seed(training.seed)
@@ -64,12 +64,11 @@ def fit(
 
     first_epoch, state = 0, {}
     with hardware.distribution(training.strategy):
-        if checkpoint is None:
-            model = _build(config, policy)
-            steps = store.count("train") // training.batch_size
-            _compile(model, training, max(steps, 1))
-        else:
-            model, state = load_checkpoint(checkpoint)
+        model = _build(config, policy)
+        steps = store.count("train") // training.batch_size
+        _compile(model, training, max(steps, 1))
+        if checkpoint is not None:
+            state = restore_checkpoint(checkpoint, model)
             first_epoch = state["epoch"]
             say(f"going on after epoch {first_epoch} ({checkpoint})")
     batches, steps = training_batches(
@@ -95,7 +94,7 @@ def fit(
         training.patience or first_epoch + 1
     )
     if first_epoch < training.epochs and not stopped:
-        try:
+        with damage_named(store):
             model.fit(
                 batches,
                 validation_data=validation,
@@ -110,8 +109,6 @@ def fit(
                 ],
                 verbose=0,
             )
-        except (tf.errors.DataLossError, tf.errors.OpError) as error:
-            raise _explain(error, store) from None
     shutil.copyfile(folder / "checkpoints" / MODEL, folder / f"{MODEL}.tmp")
     os.replace(folder / f"{MODEL}.tmp", folder / MODEL)
     say(
@@ -205,11 +202,3 @@ def _difference(old: RunConfig, new: RunConfig) -> str:
     changed = [line for line in after if line not in before]
     gone = [line for line in before if line not in after]
     return f"{'; '.join(gone) or 'nothing'} became {'; '.join(changed) or 'nothing'}"
-
-
-def _explain(error: tf.errors.OpError, store: RecordStore) -> Exception:
-    """Finds the damaged shard behind a reading error."""
-    problems = verify(store.folder, full=True).problems
-    if problems:
-        return DatasetError(problems[0])
-    return RunError(f"training stopped: {error.message.splitlines()[0]}")

@@ -1,0 +1,158 @@
+"""The command line: help, one-line errors, and the verbs on a small dataset."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from seqexp_tf.cli.main import cli
+
+VERBS = cli.list_commands(None)
+
+
+def _run(*arguments, **options):
+    command = [sys.executable, "-m", "seqexp_tf.cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def test_help_needs_no_tensorflow():
+    code = (
+        "import sys; from seqexp_tf.cli.main import cli\n"
+        "try: cli(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('tensorflow', 'keras', 'pandas', 'numpy') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_teaches_with_an_example(verb):
+    result = CliRunner().invoke(cli, [verb, "--help"])
+    assert result.exit_code == 0
+    assert "Example:" in result.output
+    assert f"seqexp-tf {verb}" in result.output
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_needs_no_tensorflow(verb):
+    code = (
+        "import sys; from seqexp_tf.cli.main import cli\n"
+        f"try: cli(['{verb}', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["verify", "{tmp}"], "not a dataset, manifest.json is missing"),
+        (["inspect", "{tmp}"], "not a dataset"),
+        (["convert", "{tmp}/none.toml"], "no such file"),
+        (["evaluate", "{tmp}"], "not a run, config.toml is missing"),
+        (["export", "{tmp}"], "not a run, config.toml is missing"),
+        (["fit", "--preset", "cmn"], 'did you mean "cnn"'),
+        (["fit", "--preset", "cnn"], "needs --data DATASET and --out RUN"),
+        (["fit", "--resume", "--out", "{tmp}"], "not a run"),
+        (
+            ["fit", "--preset", "cnn", "--set", "training.epoch=3"],
+            'did you mean "epochs"',
+        ),
+        (["demo", "--out", "{data}"], "not empty"),
+    ],
+)
+def test_an_error_is_one_line(arguments, message, tmp_path, joint_folder):
+    filled = [part.format(tmp=tmp_path, data=joint_folder) for part in arguments]
+    done = _run(*filled)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.startswith("Error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = _run("--debug", "verify", tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_an_unknown_verb_is_a_usage_error():
+    done = _run("covnert")
+    assert done.returncode == 2
+    assert "covnert" in done.stderr
+
+
+def test_fit_evaluate_export(joint_folder, tmp_path):
+    run = tmp_path / "run"
+    settings = [
+        "--set", "model.filters=8",
+        "--set", "model.dilations=[2, 4]",
+        "--set", "training.epochs=2",
+        "--set", "training.batch_size=8",
+    ]  # fmt: skip
+    fitted = _run(
+        "fit", "--preset", "cnn", "--data", joint_folder, "--out", run, *settings
+    )
+    assert fitted.returncode == 0, fitted.stderr
+    assert "epoch 2/2" in fitted.stderr
+
+    evaluated = _run("evaluate", run)
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert "Stratified random" in evaluated.stdout
+    written = {path.name for path in (run / "metrics").iterdir()}
+    assert written >= {
+        "test.json",
+        "test.csv",
+        "test.md",
+        "test_windows.png",
+        "test_reliability_expression.svg",
+        "curves.png",
+    }
+    metrics = json.loads((run / "metrics" / "test.json").read_text())
+    masked = metrics["populations"]["masked"]
+    assert masked["rna"]["uniform_random"]["loss"] == pytest.approx(1.0, abs=0.05)
+
+    exported = _run("export", run)
+    assert exported.returncode == 0, exported.stderr
+    assert exported.stdout.strip() == str(run / "export" / "cnn" / "1")
+
+    again = _run("fit", "--resume", "--out", run)
+    assert again.returncode == 0, again.stderr
+
+
+def test_dry_run_prints_what_fit_reads_back(tmp_path):
+    printed = _run("fit", "--preset", "cnn_large", "--dry-run")
+    path = tmp_path / "config.toml"
+    path.write_text(printed.stdout)
+    assert _run("fit", path, "--dry-run").stdout == printed.stdout
+    assert "expression_fraction = 0.5" in printed.stdout
+
+
+def test_presets_are_listed():
+    assert _run("fit", "--list-presets").stdout.split() == ["cnn", "cnn_large"]
+
+
+@pytest.mark.slow
+def test_demo(tmp_path):
+    began = time.monotonic()
+    done = _run("demo", "--out", tmp_path / "demo", "--epochs", "2", env=os.environ)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 360
+    run = tmp_path / "demo" / "run"
+    assert (run / "metrics" / "test_windows.png").is_file()
+    assert (run / "export" / "cnn" / "1" / "saved_model.pb").is_file()
+    # Every command it shows works when typed.
+    shown = [line[2:] for line in done.stderr.splitlines() if line.startswith("$ ")]
+    assert [line.split()[1] for line in shown] == [
+        "simulate", "convert", "fit", "evaluate", "export",
+    ]  # fmt: skip
+    export = [part for part in shown[-1].split()[1:]]
+    assert _run(*export).stdout.strip() == str(run / "export" / "cnn" / "2")

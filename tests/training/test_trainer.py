@@ -1,0 +1,207 @@
+"""Fit: what a run leaves, resumes, refuses and explains."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from seqexp_tf.config import read_toml
+from seqexp_tf.errors import ConfigError, DatasetError, RunError
+from seqexp_tf.records.store import RecordStore
+from seqexp_tf.training.callbacks import RunRecorder
+from seqexp_tf.training.checkpoints import last_checkpoint
+from seqexp_tf.training.config import presets, read_preset, read_run_config
+from seqexp_tf.training.run import Run
+from seqexp_tf.training.trainer import fit
+
+SMALL = {
+    "model": {"architecture": "cnn", "filters": 8, "dilations": [2, 4]},
+    "training": {
+        "epochs": 4,
+        "batch_size": 8,
+        "learning_rate": 0.01,
+        "precision": "float32",
+    },
+}
+
+
+def _config(*overrides):
+    return read_run_config(SMALL, overrides)
+
+
+def _weights(run):
+    return run.load_model().get_weights()
+
+
+@pytest.fixture(scope="module")
+def finished(joint_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    lines = []
+    run = fit(_config(), RecordStore.open(joint_folder), folder, say=lines.append)
+    return run, lines
+
+
+def test_a_run_folder_is_complete(finished, joint_store):
+    run, lines = finished
+    history = pd.read_csv(run.folder / "history.csv")
+    assert history.epoch.tolist() == [1, 2, 3, 4]
+    assert {"loss", "val_loss", "expression_loss", "val_sequence_accuracy"} <= set(
+        history.columns
+    )
+    assert read_toml(run.folder / "config.toml")["training"]["epochs"] == 4
+    assert run.config == _config()
+    assert run.schema == joint_store.schema
+    assert run.dataset["fingerprint"] == joint_store.fingerprint
+    assert list((run.folder / "tensorboard").rglob("events*"))
+    assert lines[0].startswith("tensorflow on ")
+    assert sum(line.startswith("epoch ") for line in lines) == 4
+
+
+def test_it_learns(finished):
+    run, _ = finished
+    history = pd.read_csv(run.folder / "history.csv")
+    assert history.val_loss.iloc[-1] < history.val_loss.iloc[0] - 0.1
+    assert history.val_expression_accuracy.max() > 0.8
+
+
+def test_the_best_epoch_is_kept(finished, joint_store):
+    run, lines = finished
+    history = pd.read_csv(run.folder / "history.csv")
+    best = history.epoch[history.val_loss.idxmin()]
+    assert f"best epoch {best}:" in lines[-1]
+    checkpoint = last_checkpoint(run.folder / "checkpoints")
+    state = json.loads((checkpoint / "state.json").read_text())
+    assert state["epoch"] == 4
+    assert state["best_epoch"] == best
+    assert len(list((run.folder / "checkpoints").glob("epoch-*"))) == 1
+    model = keras.saving.load_model(checkpoint / "model.keras")
+    assert model.optimizer.iterations == 4 * (joint_store.count("train") // 8)
+
+
+def test_one_seed_gives_one_result(finished, joint_store, tmp_path):
+    again = fit(_config(), joint_store, tmp_path / "again")
+    for first, second in zip(_weights(finished[0]), _weights(again), strict=True):
+        assert np.array_equal(first, second)
+
+
+def test_another_seed_gives_another(finished, joint_store, tmp_path):
+    other = fit(_config("training.seed=2"), joint_store, tmp_path / "other")
+    assert not np.array_equal(_weights(finished[0])[0], _weights(other)[0])
+
+
+def test_resume_gives_the_undisturbed_run(finished, joint_store, tmp_path, monkeypatch):
+    def fail_in_third_epoch(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return on_epoch_end(self, epoch, logs)
+
+    on_epoch_end = RunRecorder.on_epoch_end
+    monkeypatch.setattr(RunRecorder, "on_epoch_end", fail_in_third_epoch)
+    folder = tmp_path / "cut"
+    with pytest.raises(KeyboardInterrupt):
+        fit(_config(), joint_store, folder)
+    with pytest.raises(RunError, match="has not finished"):
+        Run.open(folder).load_model()
+    monkeypatch.undo()
+    resumed = fit(_config(), joint_store, folder, resume=True)
+    for first, second in zip(_weights(finished[0]), _weights(resumed), strict=True):
+        assert np.array_equal(first, second)
+    columns = ["epoch", "loss", "val_loss"]
+    assert pd.read_csv(folder / "history.csv")[columns].equals(
+        pd.read_csv(finished[0].folder / "history.csv")[columns]
+    )
+
+
+def test_a_half_written_checkpoint_is_not_loaded(finished, tmp_path):
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(finished[0].folder / "checkpoints", folder)
+    (folder / "epoch-00009.incomplete").mkdir()
+    assert last_checkpoint(folder).name == "epoch-00004"
+
+
+def test_early_stopping(joint_store, tmp_path):
+    config = _config(
+        "training.epochs=50", "training.patience=1", "training.learning_rate=0.3"
+    )
+    run = fit(config, joint_store, tmp_path / "run")
+    history = pd.read_csv(run.folder / "history.csv")
+    assert len(history) < 50
+    assert history.val_loss.iloc[-1] > history.val_loss.min()
+
+
+def test_resuming_a_finished_run_changes_nothing(finished, joint_store, tmp_path):
+    shutil.copytree(finished[0].folder, tmp_path / "copy")
+    again = fit(_config(), joint_store, tmp_path / "copy", resume=True)
+    assert len(pd.read_csv(again.folder / "history.csv")) == 4
+    for first, second in zip(_weights(finished[0]), _weights(again), strict=True):
+        assert np.array_equal(first, second)
+
+
+def test_a_folder_with_a_run_is_refused(finished, joint_store):
+    with pytest.raises(RunError, match="already holds a run"):
+        fit(_config(), joint_store, finished[0].folder)
+
+
+def test_resume_with_another_configuration_shows_the_difference(finished, joint_store):
+    with pytest.raises(RunError, match=r"seed = 1 became seed = 5"):
+        fit(_config("training.seed=5"), joint_store, finished[0].folder, resume=True)
+
+
+def test_a_diverging_loss_stops_with_the_remedy(joint_store, tmp_path):
+    config = _config("training.learning_rate=1e30", "training.clip_norm=1e30")
+    with pytest.raises(RunError, match="lower training.learning_rate"):
+        fit(config, joint_store, tmp_path / "run")
+
+
+def test_a_damaged_shard_is_named(joint_folder, tmp_path):
+    folder = tmp_path / "dataset"
+    shutil.copytree(joint_folder, folder)
+    shard = folder / "train-00002-of-00004.tfrecord.gz"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    shard.write_bytes(content)
+    with pytest.raises(DatasetError, match="train-00002-of-00004"):
+        fit(_config(), RecordStore.open(folder), tmp_path / "run")
+
+
+def test_a_missing_shard_is_named_before_training(joint_folder, tmp_path):
+    folder = tmp_path / "dataset"
+    shutil.copytree(joint_folder, folder)
+    (folder / "train-00001-of-00004.tfrecord.gz").unlink()
+    with pytest.raises(DatasetError, match="train-00001-of-00004"):
+        fit(_config(), RecordStore.open(folder), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.toml").exists()
+
+
+def test_mixed_precision_keeps_float32_variables(joint_store, tmp_path):
+    config = _config("training.precision=bfloat16", "training.epochs=1")
+    model = fit(config, joint_store, tmp_path / "run").load_model()
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert model.get_layer("block_0").compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_are_complete(name):
+    config = read_run_config(read_preset(name), origin=name)
+    assert config.training.epochs > 0
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.filter=3", 'unknown key "filter"; did you mean "filters"'),
+        ("model.architecture=cmn", 'did you mean "cnn"'),
+        ("training.epochs=0", "epochs is 0"),
+        ("training.epochs=many", "must be a whole number"),
+        ("training.precision=float16", "choose one of"),
+        ("masking.sequence_fraction=1.5", "from 0 to 1"),
+        ("training.lr=0.1", 'unknown key "training.lr"'),
+    ],
+)
+def test_wrong_settings_are_named(override, message):
+    with pytest.raises(ConfigError, match=message):
+        _config(override)
