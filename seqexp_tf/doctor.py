@@ -204,8 +204,8 @@ def _time_step(device: str) -> str:
     targets = {"expression_logits": labels, "sequence_logits": bases.astype("int32")}
     weights = {name: np.ones((_BATCH, window), "float32") for name in targets}
     with tf.device(device):
-        model = trainer._build(config, policy)
-        trainer._compile(model, config.training, 1)
+        model = trainer.build_model(config, policy)
+        trainer.compile_model(model, config.training, 1)
 
         def step() -> float:
             began = time.perf_counter()

@@ -77,7 +77,7 @@ def run_keras(folder: Path, precision: str, steps: int) -> dict:
         ],
     )
     keras.utils.set_random_seed(1)
-    model = trainer._build(config, hardware.compute_policy(precision))
+    model = trainer.build_model(config, hardware.compute_policy(precision))
     inputs = {name: batch[name] for name in ("sequence", "expression")}
     if steps == 0:
         outputs = model(inputs, training=False)
@@ -87,7 +87,7 @@ def run_keras(folder: Path, precision: str, steps: int) -> dict:
     saved = np.load(folder / "weights.npz")
     for weight in model.weights:
         weight.assign(saved[weight.path])
-    trainer._compile(model, config.training, steps)
+    trainer.compile_model(model, config.training, steps)
     targets = {"expression_logits": batch["labels"], "sequence_logits": batch["bases"]}
     weights = {
         "expression_logits": batch["hidden"],
@@ -213,7 +213,8 @@ def work(contender: str, folder: Path, precision: str, steps: int) -> dict:
         text=True,
     )
     if run.returncode:
-        raise click.ClickException(f"{contender}, {precision}: {run.stderr.strip()}")
+        last = (run.stderr.strip().splitlines() or [f"exit {run.returncode}"])[-1]
+        raise click.ClickException(f"{contender}, {precision}: {last}")
     return json.loads(answer.read_text())
 
 
@@ -267,6 +268,9 @@ def command(
         return
     if importlib.util.find_spec("torch") is None:
         raise click.ClickException("PyTorch is missing; pip install torch")
+    if os.getloadavg()[0] > 0.3 * len(os.sched_getaffinity(0)):
+        # OpenMP threads, PyTorch's, lose far more to a busy core than TensorFlow's.
+        click.echo("Other programs are busy: these timings will mislead.", err=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_batch(folder, batch_size=batch_size, window=window)

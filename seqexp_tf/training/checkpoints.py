@@ -69,10 +69,13 @@ def restore_checkpoint(path: Path, model: keras.Model) -> dict[str, Any]:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Saves a model so that ``path`` is always either old or whole."""
+    """Saves a model so that ``path`` is always either old or whole.
+
+    Without optimizer and losses, so that Keras alone can load it.
+    """
     temporary = path.with_name(f"{path.stem}{INCOMPLETE}{path.suffix}")
     try:
-        model.save(temporary)
+        keras.Model(model.input, model.output, name=model.name).save(temporary)
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

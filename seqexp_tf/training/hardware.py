@@ -12,11 +12,13 @@ from seqexp_tf.errors import RunError
 def compute_policy(precision: Literal["auto", "float32", "bfloat16"]) -> str:
     """Returns the Keras dtype policy of a precision.
 
-    ``auto`` is mixed bfloat16 on a GPU, a TPU, or a CPU with bfloat16
-    instructions, and float32 elsewhere (emulated bfloat16 is slower).
+    ``auto`` is mixed bfloat16 where the hardware computes in it (NVIDIA GPUs of
+    compute capability 8 and above, TPUs, CPUs with the instructions), and float32
+    elsewhere, where bfloat16 is emulated and slower.
     """
     if precision == "auto":
-        precision = "bfloat16" if gpus() or _cpu_has_bfloat16() else "float32"
+        fast = _gpus_have_bfloat16() if gpus() else _cpu_has_bfloat16()
+        precision = "bfloat16" if fast else "float32"
     return {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
 
 
@@ -60,6 +62,24 @@ def describe() -> str:
     backend = keras.backend.backend()
     found = gpus()
     return f"{backend} on {', '.join(found) if found else 'CPU'}"
+
+
+def _gpus_have_bfloat16() -> bool:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        capabilities = [
+            tf.config.experimental.get_device_details(gpu).get("compute_capability")
+            for gpu in tf.config.list_physical_devices("GPU")
+        ]
+        # Without a capability it is no NVIDIA GPU; stay on the safe side.
+        return all(found is not None and found >= (8, 0) for found in capabilities)
+    import jax
+
+    return all(
+        device.platform == "tpu" or float(getattr(device, "compute_capability", 0)) >= 8
+        for device in jax.devices()
+    )
 
 
 def _cpu_has_bfloat16() -> bool:

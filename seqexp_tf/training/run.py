@@ -79,7 +79,7 @@ class Run:
 
         try:
             model = keras.saving.load_model(self.model_path, compile=False)
-        except (ValueError, OSError) as error:
+        except (ValueError, TypeError, OSError) as error:
             first_line = str(error).splitlines()[0]
             raise RunError(f"{self.model_path}: cannot load: {first_line}") from None
         model.jit_compile = compiles()

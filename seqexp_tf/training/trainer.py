@@ -64,9 +64,9 @@ def fit(
 
     first_epoch, state = 0, {}
     with hardware.distribution(training.strategy):
-        model = _build(config, policy)
+        model = build_model(config, policy)
         steps = store.count("train") // training.batch_size
-        _compile(model, training, max(steps, 1))
+        compile_model(model, training, max(steps, 1))
         if checkpoint is not None:
             state = restore_checkpoint(checkpoint, model)
             first_epoch = state["epoch"]
@@ -118,7 +118,8 @@ def fit(
     return Run.open(folder)
 
 
-def _build(config: RunConfig, policy: str) -> keras.Model:
+def build_model(config: RunConfig, policy: str) -> keras.Model:
+    """Returns the model of a configuration, computing under a Keras dtype policy."""
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -127,7 +128,14 @@ def _build(config: RunConfig, policy: str) -> keras.Model:
         keras.config.set_dtype_policy(previous)
 
 
-def _compile(model: keras.Model, training: TrainingConfig, steps: int) -> None:
+def compile_model(model: keras.Model, training: TrainingConfig, steps: int) -> None:
+    """Gives a model its optimizer, schedule, masked losses and metrics.
+
+    Args:
+        model: as built.
+        training: how it is optimised.
+        steps: batches in an epoch.
+    """
     total = training.epochs * steps
     warmup = min(round(training.warmup_epochs * steps), total - 1)
     schedule = keras.optimizers.schedules.CosineDecay(
