@@ -44,6 +44,25 @@ def moment_of(folder: Path) -> str:
     return "while reading inputs"
 
 
+def kill_at_random(
+    command: list[str], target: Path, duration: float, rng: np.random.Generator
+) -> float:
+    """Kills one conversion into an empty folder; returns after how many seconds.
+
+    One that had already finished does not count: another moment is drawn.
+    """
+    while True:
+        shutil.rmtree(target, ignore_errors=True)
+        delay = rng.uniform(0, duration)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        if process.wait() == -signal.SIGKILL:
+            return delay
+
+
 @click.command(help=__doc__)
 @click.option("--times", default=20, show_default=True, help="Number of kills.")
 @click.option("--workers", default=1, show_default=True, help="Of the conversion.")
@@ -81,21 +100,14 @@ def command(times: int, workers: int, route: str, seed: int, data: Path | None) 
         )
         moments, equal = Counter(), 0
         for attempt in range(1, times + 1):
-            shutil.rmtree(target)
-            delay = rng.uniform(0, duration)
-            process = subprocess.Popen(
-                verb, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            time.sleep(delay)
-            process.send_signal(signal.SIGKILL)
-            killed = process.wait() == -signal.SIGKILL
-            moment = moment_of(target) if killed else "after it had finished"
+            delay = kill_at_random(verb, target, duration, rng)
+            moment = moment_of(target)
             moments[moment] += 1
-            if moment not in ("after the manifest", "after it had finished"):
-                subprocess.run(verb, check=True, capture_output=True)
-            elif killed:
-                # Complete already: the same command says so, and tidies up.
-                subprocess.run(verb, capture_output=True)
+            # After the manifest nothing is left to do: the command says so, tidies
+            # up and exits with 1.
+            subprocess.run(
+                verb, check=moment != "after the manifest", capture_output=True
+            )
             same = contents(target) == undisturbed
             equal += same
             click.echo(
