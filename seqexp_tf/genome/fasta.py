@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from seqexp_tf.errors import ConfigError, InputError
+from seqexp_tf.errors import ConfigError, DatasetError, InputError
 from seqexp_tf.genome._files import atomic_path, open_bytes
 from seqexp_tf.genome.alphabet import UNKNOWN, decode
 from seqexp_tf.genome.contigs import nearest
@@ -176,7 +176,14 @@ class _Packer:
         bases = np.frombuffer(raw.translate(_CODES, b"\n\r"), dtype=np.uint8)
         if bases.size and bases.max() > 3:
             bases = self._count(bases, raw)
-        self.output.write(bases.data)
+        try:
+            self.output.write(bases.data)
+        except OSError as error:
+            # Not the FASTA's fault, as the reader around this would say.
+            raise DatasetError(
+                f"{self.output.name}: cannot write: {error.strerror}; free space or "
+                "choose another output folder"
+            ) from error
         self.sizes[self.contig] += bases.size
         self.line += raw.count(b"\n")
         self.last = raw[-1:]

@@ -4,7 +4,7 @@ Either route, the study's archive or raw genome files, ends in the same packed
 arrays, the same windows and so the same records.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,9 @@ from seqexp_tf.records.recipe import GenomeConfig, JointRecipe
 
 _BLOCK = 1 << 22
 """Bases of a contig held at a time."""
+
+_WINDOWS = 1 << 12
+"""Windows looked at together."""
 
 
 @dataclass(frozen=True)
@@ -188,11 +191,15 @@ def _from_genome(
     labelled = "inside a transcript"
     if annotation is None:
         labelled = f"where {config.unit or 'coverage'} > {config.threshold:g}"
+    packed = PackedArrays(scratch, contigs)
     return _prepared(
         recipe,
-        PackedArrays(scratch, contigs),
+        packed,
         windows,
-        drop=overlaps(windows, excluded),
+        drop={
+            "touches an excluded region": overlaps(windows, excluded),
+            "has no measured base": ~_measured(packed, windows, recipe.windows.size),
+        },
         names=names,
         notes=notes,
         expressed=f"1 {labelled}",
@@ -204,15 +211,18 @@ def _prepared(
     packed: PackedArrays,
     windows: pd.DataFrame,
     *,
-    drop: np.ndarray | None = None,
+    drop: Mapping[str, np.ndarray] | None = None,
     names: ContigNames,
     notes: list[str],
     expressed: str,
 ) -> PreparedJoint:
     wanted, dropped = len(windows), {}
-    if drop is not None and drop.any():
-        dropped["touches an excluded region"] = int(drop.sum())
-        windows = windows[~drop]
+    keep = np.ones(wanted, dtype=bool)
+    for reason, hit in (drop or {}).items():
+        if count := int((keep & hit).sum()):
+            dropped[reason] = count
+        keep &= ~hit
+    windows = windows[keep]
     if windows.empty:
         raise InputError(
             f"{recipe.name}: no window of {recipe.windows.size} bases is left of "
@@ -233,6 +243,17 @@ def _prepared(
         names=names,
         notes=tuple(notes),
     )
+
+
+def _measured(packed: PackedArrays, windows: pd.DataFrame, size: int) -> np.ndarray:
+    """Whether each window has a base with a label that counts."""
+    measured = []
+    for contig, group in windows.groupby("contig", sort=False):
+        starts = group.start.to_numpy()
+        for first in range(0, starts.size, _WINDOWS):
+            rows = starts[first : first + _WINDOWS]
+            measured.append(packed.windows("valid", contig, rows, size).any(axis=1))
+    return np.concatenate(measured) if measured else np.zeros(0, dtype=bool)
 
 
 def _label_inputs(

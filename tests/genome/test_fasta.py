@@ -2,6 +2,8 @@
 
 import gzip
 import pickle
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -212,3 +214,24 @@ def test_memory_does_not_grow_with_the_contig(tmp_path):
     tracemalloc.stop()
     assert genome.sizes == {"a": 120_000_000}
     assert peak < 64e6
+
+
+def test_a_full_disk_is_not_blamed_on_the_fasta(tmp_path):
+    path = tmp_path / "genome.fa"
+    path.write_bytes(b">chr1\n" + b"ACGT" * 500_000)
+    code = (
+        "import resource, signal, sys\n"
+        "from seqexp_tf.errors import DatasetError\n"
+        "from seqexp_tf.genome.fasta import pack_fasta\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try: pack_fasta(sys.argv[1], sys.argv[2])\n"
+        "except DatasetError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path, tmp_path / "packed"],
+        capture_output=True,
+        text=True,
+    )
+    assert "cannot write: File too large" in done.stdout, done.stderr
+    assert not (tmp_path / "packed" / "genome.bin").exists()

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seqexp_tf.config import build
 from seqexp_tf.errors import ConfigError, DatasetError, InputError
-from seqexp_tf.genome.alphabet import UNKNOWN, reverse_complement
+from seqexp_tf.genome.alphabet import UNKNOWN, encode, reverse_complement
 from seqexp_tf.genome.fasta import write_fasta
 from seqexp_tf.genome.tracks import write_bigwig
 from seqexp_tf.records.convert import convert
 from seqexp_tf.records.masks import MaskingConfig, draw_masks
+from seqexp_tf.records.recipe import JointRecipe
 from seqexp_tf.records.store import SPLITS, RecordStore
 from seqexp_tf.records.tfrecord import read_shard
 
@@ -530,3 +532,37 @@ def test_folders_that_are_no_dataset(tmp_path, store):
         (tmp_path / "manifest.json").write_text(text)
         with pytest.raises(DatasetError, match="not a dataset manifest"):
             RecordStore.open(tmp_path)
+
+
+def test_a_window_of_nothing_but_n_is_dropped_and_counted(tmp_path):
+    sequence = encode("ACGT" * 100 + "N" * 200 + "ACGT" * 100)
+    genome = {"chr1": sequence, "chr2": sequence[:400], "chr3": sequence[:400]}
+    write_fasta(tmp_path / "genome.fa", genome)
+    sizes = {name: array.size for name, array in genome.items()}
+    coverage = {name: np.ones(size) for name, size in sizes.items()}
+    for strand in ("plus", "minus"):
+        write_bigwig(tmp_path / f"{strand}.bw", sizes, coverage)
+    recipe = build(
+        JointRecipe,
+        {
+            "kind": "joint",
+            "name": "gaps",
+            "source": {
+                "root": str(tmp_path),
+                "genome": {
+                    "fasta": "genome.fa",
+                    "coverage_plus": "plus.bw",
+                    "coverage_minus": "minus.bw",
+                },
+            },
+            "windows": {"size": 100, "stride": 50},
+            "splits": {"validation": ["chr2"], "test": ["chr3"]},
+        },
+        origin="test",
+    )
+    summary = convert(recipe, tmp_path / "dataset")
+    # 400-500, 450-550 and 500-600 on both strands.
+    assert summary.dropped == {"has no measured base": 6}
+    table = RecordStore.open(tmp_path / "dataset").windows("train")
+    assert not table.start.isin([400, 450, 500]).any()
+    assert table.start.isin([350, 550]).sum() == 4
