@@ -20,6 +20,9 @@ from seqexp_tf.records.recipe import JointRecipe
 from seqexp_tf.records.store import RecordStore
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Two workers share two cores: threads of their own would only get in the way.
+for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SEQEXP_DATA", REPOSITORY.parent / "shared" / "data"))

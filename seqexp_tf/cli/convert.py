@@ -44,7 +44,7 @@ def command(
     \b
     Example:
       seqexp-tf convert tfrecords/yeast_joint.toml \\
-          --set source.root=../shared/data/yeast --out /tmp/yeast
+          --set source.root=/data/yeast --out /tmp/yeast
     """
     from seqexp_tf.config import dump
     from seqexp_tf.records.convert import convert
@@ -73,6 +73,14 @@ def command(
     )
     for reason, count in summary.dropped.items():
         click.echo(f"  {count:,} {reason}")
+    shares = ", ".join(f"{name} {p:.1%}" for name, p in summary.expressed.items())
+    click.echo(f"expressed bases: {shares}")
+    if not 0 < summary.expressed["train"] < 1:
+        click.echo(
+            "Warning: every training label is the same; check source.genome.threshold "
+            "and the coverage",
+            err=True,
+        )
     reused = f", {summary.reused} kept from before" if summary.reused else ""
     click.echo(
         f"{summary.shards} shards, {summary.bytes / 1e6:,.1f} MB{reused}: {folder}"

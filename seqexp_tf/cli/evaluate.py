@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from seqexp_tf.cli.options import FOLDER, load_tensorflow
+from seqexp_tf.cli.options import FOLDER, load_tensorflow, say
 
 
 @click.command()
@@ -14,7 +14,13 @@ from seqexp_tf.cli.options import FOLDER, load_tensorflow
 @click.option("--data", type=FOLDER, help="Dataset; the run's own if not given.")
 @click.option("--split", default="test", show_default=True, help="Split to score.")
 @click.option("--out", type=FOLDER, help="Folder for results; RUN/metrics by default.")
-@click.option("--batch-size", default=32, show_default=True, help="Windows at once.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Windows at once.",
+)
 def command(
     run: Path, data: Path | None, split: str, out: Path | None, batch_size: int
 ) -> None:
@@ -30,23 +36,39 @@ def command(
     Example:
       seqexp-tf evaluate runs/cnn --split test
     """
-    load_tensorflow()
-    import pandas as pd
-
-    from seqexp_tf.evaluation.calibration import plot_reliability
-    from seqexp_tf.evaluation.curves import plot_curves
-    from seqexp_tf.evaluation.files import write_file
-    from seqexp_tf.evaluation.joint import evaluate_joint
-    from seqexp_tf.evaluation.style import save_figure
-    from seqexp_tf.evaluation.windows import choose_windows, plot_windows
+    from seqexp_tf.evaluation.files import require_writable, write_file
     from seqexp_tf.records.store import RecordStore
+    from seqexp_tf.records.stored_masks import require_masks
     from seqexp_tf.training.run import HISTORY, Run
 
     trained = Run.open(run)
     store = RecordStore.open(data or Path(trained.dataset["folder"]))
     trained.check_dataset(store)
+    require_masks(store, split, trained.config.masking)
+    folder = out or run / "metrics"
+    require_writable(folder)
+    load_tensorflow()
+    import pandas as pd
+
+    from seqexp_tf.evaluation.calibration import (
+        plot_base_distribution,
+        plot_reliability,
+    )
+    from seqexp_tf.evaluation.curves import plot_curves
+    from seqexp_tf.evaluation.joint import evaluate_joint
+    from seqexp_tf.evaluation.style import save_figure
+    from seqexp_tf.evaluation.tables import finite
+    from seqexp_tf.evaluation.windows import choose_windows, plot_windows
+
     model = trained.load_model()
-    with tqdm(total=store.count(split), unit=" windows", leave=False) as bar:
+    if store.fingerprint != trained.dataset["fingerprint"]:
+        say(
+            f"Note: {run} was trained on {trained.dataset['name']}; {store.folder} is "
+            f"{store.manifest['name']}, another dataset"
+        )
+    with tqdm(
+        total=store.count(split), unit=" windows", leave=False, disable=None
+    ) as bar:
         evaluation = evaluate_joint(
             model,
             store,
@@ -56,7 +78,6 @@ def command(
             batch_size=batch_size,
             progress=bar.update,
         )
-    folder = out or run / "metrics"
     written = evaluation.table.write(folder, split)
     reliability = {
         "expression": evaluation.expression,
@@ -65,7 +86,7 @@ def command(
     written.append(
         write_file(
             folder / f"{split}_reliability.json",
-            (json.dumps(reliability, indent=1) + "\n").encode(),
+            (json.dumps(finite(reliability), indent=1) + "\n").encode(),
         )
     )
     for name, curves in reliability.items():
@@ -75,6 +96,11 @@ def command(
     written += save_figure(
         plot_curves({run.name: pd.read_csv(run / HISTORY)}), folder / "curves"
     )
+    masked = evaluation.table.model.get("masked", {})
+    if "dna" in masked:
+        written += save_figure(
+            plot_base_distribution(masked["dna"]), folder / f"{split}_bases"
+        )
     if trained.config.masking.hides_expression:
         windows = choose_windows(
             model, store, split, masking=trained.config.masking, batch_size=batch_size

@@ -54,7 +54,7 @@ def command(
         data = data or Path(run.dataset["folder"])
         settings = configs.read_run_config(out / CONFIG, overrides)
     elif (config is None) == (preset is None):
-        raise click.UsageError("give a configuration file or --preset, not both")
+        raise click.UsageError("give either a configuration file or --preset")
     elif config is not None:
         settings = configs.read_run_config(config, overrides)
     else:

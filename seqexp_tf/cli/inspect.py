@@ -10,7 +10,13 @@ from seqexp_tf.cli.options import FILE, FOLDER
 @click.command()
 @click.argument("dataset", type=FOLDER)
 @click.option("--split", default="train", show_default=True, help="Split to look in.")
-@click.option("--index", default=0, show_default=True, help="Record to show.")
+@click.option(
+    "--index",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Record to show.",
+)
 @click.option(
     "--fasta", type=FILE, help="Check every stored sequence against this genome."
 )

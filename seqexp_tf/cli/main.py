@@ -41,8 +41,7 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="seqexp-tf")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def cli(context: click.Context, debug: bool) -> None:
+def cli(debug: bool) -> None:
     """Learn from real genomes how DNA sequence drives gene expression.
 
     \b
@@ -56,7 +55,6 @@ def cli(context: click.Context, debug: bool) -> None:
 
     `seqexp-tf VERB --help` shows what a verb does, with an example.
     """
-    context.obj = debug
     # TensorFlow reads these when it is first imported, in a verb.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

@@ -128,13 +128,18 @@ class NucleotideReliability(Reliability):
                 self._add(base, p[:, base], label == base)
 
 
+_DRAWN = 100
+"""Positions a bin needs to be drawn."""
+
+
 def plot_reliability(
     curves: Mapping[str, Mapping[str, Any]], *, ax: "Axes | None" = None
 ) -> "Figure":
     """Draws true frequency against mean predicted probability, a line a class.
 
     Under the diagonal the model is overconfident, above it underconfident. The area
-    of a marker grows with the share of positions in its bin.
+    of a marker grows with the share of positions in its bin; bins of fewer than 100
+    positions, whose frequency is mostly chance, are not drawn.
 
     Args:
         curves: what ``Reliability.result`` returns.
@@ -152,7 +157,7 @@ def plot_reliability(
             mean = np.asarray(curve["mean_predicted"])
             frequency = np.asarray(curve["true_frequency"])
             counts = np.asarray(curve["counts"])
-            filled = counts > 0
+            filled = counts >= _DRAWN
             area = 6 + 60 * counts[filled] / max(counts.sum(), 1)
             label = f"{name}  (ECE {curve['ece']:.3f})"
             ax.plot(mean[filled], frequency[filled], color=colour, label=label)

@@ -6,6 +6,21 @@ from seqexp_tf.errors import RunError
 from seqexp_tf.records.tfrecord import write_atomically
 
 
+def require_writable(folder: Path) -> None:
+    """Makes a folder for results, before anything is computed for it.
+
+    Raises:
+        RunError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"{folder}: cannot make this folder ({error.strerror}); choose "
+            "another --out"
+        ) from None
+
+
 def write_file(path: Path, content: bytes) -> Path:
     """Writes ``path``, old or whole, making its folder, and returns it.
 

@@ -101,7 +101,7 @@ class MetricsTable:
             "populations": populations,
             "formulas": {key: text for key, text in FORMULAS.items() if key in used},
         }
-        return json.dumps(_finite(document), indent=2, allow_nan=False) + "\n"
+        return json.dumps(finite(document), indent=2, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
         """Returns one line a population, modality and metric; NaN becomes empty."""
@@ -110,7 +110,7 @@ class MetricsTable:
         columns = ("model", "uniform_random", "stratified_random")
         writer.writerow(["population", "modality", "metric", *columns])
         for population, modality, metric, values in self._cells():
-            cells = [_finite(values[name]) for name in columns]
+            cells = [finite(values[name]) for name in columns]
             writer.writerow([population, modality, metric, *cells])
         return buffer.getvalue()
 
@@ -228,12 +228,12 @@ def _round(value: float) -> str:
     return f"{value:.4f}" if math.isfinite(value) else "-"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Returns ``value`` with every NaN and infinity, at any depth, turned to None."""
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

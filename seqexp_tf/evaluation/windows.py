@@ -48,10 +48,10 @@ def choose_windows(
     count: int = 4,
     batch_size: int = 32,
 ) -> list[PredictedWindow]:
-    """Predicts windows spread evenly over those with a border in the hidden span.
+    """Predicts windows drawn among those with a border in the hidden span.
 
-    They are chosen by position and labels alone, never by how well the model does.
-    Fewer are returned where fewer qualify.
+    The draw has a fixed seed and knows the labels alone, never how well the model
+    does. Fewer are returned where fewer qualify.
     """
     batches = scored_batches(store, split, batch_size=batch_size, masking=masking)
     table = store.windows(split)
@@ -64,8 +64,10 @@ def choose_windows(
     eligible = np.flatnonzero(borders)
     if eligible.size == 0:
         return []
-    places = np.linspace(0, eligible.size - 1, min(count, eligible.size) + 2)
-    chosen = set(eligible[places.round().astype(int)[1:-1]])
+    draw = np.random.default_rng(0)
+    chosen = set(
+        draw.choice(eligible, min(count, eligible.size), replace=False).tolist()
+    )
     windows = []
     first = 0
     for inputs, labels, positions in batches.as_numpy_iterator():
@@ -118,6 +120,7 @@ def plot_window(window: PredictedWindow, *, ax: "Axes") -> "Axes":
     ax.plot(position, window.probability, color=colour(0), label="predicted")
     ax.axhline(0.5, color="0.5", linewidth=0.6, linestyle=":")
     ax.set(ylim=(-0.04, 1.04), xlim=(position[0], position[-1]), yticks=(0, 0.5, 1))
+    ax.locator_params(axis="x", nbins=8, prune="both")
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.set_title(window.title, loc="left", fontsize="medium")
     return ax

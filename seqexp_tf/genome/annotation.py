@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from seqexp_tf.errors import InputError
-from seqexp_tf.genome._files import text_lines
+from seqexp_tf.genome.files import text_lines
 
 COLUMNS = (
     "contig",

@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seqexp_tf.errors import InputError
-from seqexp_tf.genome._files import atomic_path
 from seqexp_tf.genome.alphabet import UNKNOWN
 from seqexp_tf.genome.contigs import ContigNames, nearest
+from seqexp_tf.genome.files import atomic_path
 
 _LABELS = ("expressed_plus", "expressed_minus")
 _COLUMNS = ("offset", "contig", "window_size", "strand")

@@ -12,9 +12,9 @@ from typing import BinaryIO, Literal
 import numpy as np
 
 from seqexp_tf.errors import ConfigError, DatasetError, InputError
-from seqexp_tf.genome._files import atomic_path, open_bytes
 from seqexp_tf.genome.alphabet import UNKNOWN, decode
 from seqexp_tf.genome.contigs import nearest
+from seqexp_tf.genome.files import atomic_path, open_bytes
 
 _CHUNK = 1 << 22
 _HEADER_LIMIT = 1 << 20

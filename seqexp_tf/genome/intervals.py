@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seqexp_tf.errors import InputError
-from seqexp_tf.genome._files import text_lines
+from seqexp_tf.genome.files import text_lines
 
 _COLUMNS = ("contig", "start", "end", "name", "score", "strand")
 _REGION = re.compile(r"(\S+):(\d[\d,]*)-(\d[\d,]*)", re.ASCII)

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from seqexp_tf.errors import ConfigError
-from seqexp_tf.genome._files import text_lines
 from seqexp_tf.genome.contigs import nearest
+from seqexp_tf.genome.files import text_lines
 
 NAMES = ("train", "validation", "test")
 WHOLE = np.iinfo(np.int64).max
@@ -247,11 +247,13 @@ def folds(sizes: Mapping[str, int], *, k: int, fold: int) -> Splits:
     Reference: Graham 1969, doi:10.1137/0117039.
     """
     if k < 3:
-        raise ConfigError(f"k = {k}: expected 3 or more (train, validation, test)")
+        raise ConfigError(
+            f"splits.folds is {k}; it must be 3 or more: train, validation, test"
+        )
     if not 0 <= fold < k:
-        raise ConfigError(f"fold = {fold}: expected 0 to {k - 1}")
+        raise ConfigError(f"splits.fold is {fold}; it must be from 0 to {k - 1}")
     if len(sizes) < k:
-        raise ConfigError(f"k = {k}: more folds than contigs ({len(sizes)})")
+        raise ConfigError(f"splits.folds is {k}; there are only {len(sizes)} contigs")
     bases = [0] * k
     members: list[list[str]] = [[] for _ in range(k)]
     for name in sorted(sizes, key=lambda name: (-sizes[name], name)):

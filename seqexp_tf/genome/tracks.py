@@ -10,8 +10,8 @@ import numpy as np
 import pyBigWig
 
 from seqexp_tf.errors import InputError
-from seqexp_tf.genome._files import atomic_path
 from seqexp_tf.genome.contigs import nearest
+from seqexp_tf.genome.files import atomic_path
 
 _MAGIC = 0x888FFC26  # Kent et al. 2010, doi:10.1093/bioinformatics/btq351
 _ENTRIES = 1 << 18

@@ -50,19 +50,22 @@ def build_cnn(config: CNNConfig) -> keras.Model:
         if config.dropout:
             x = keras.layers.Dropout(config.dropout, name=f"dropout_{index}")(x)
         x = keras.layers.Add(name=f"residual_{index}")([residual, x])
+    # The heads compute in float32 whatever the precision of the trunk: bfloat16
+    # keeps three digits of a logit, and makes ties of different ones.
     expression_logits = keras.layers.Conv1D(
-        1, config.expression_kernel, padding="same", name="expression_head"
+        1,
+        config.expression_kernel,
+        padding="same",
+        dtype="float32",
+        name="expression_head",
     )(x)
-    sequence_logits = keras.layers.Conv1D(BASES, 1, name="sequence_head")(x)
-
-    # Logits leave the model in float32 whatever the compute precision.
     outputs = {
         "expression_logits": keras.layers.Reshape(
             (-1,), dtype="float32", name="expression_logits"
         )(expression_logits),
-        "sequence_logits": keras.layers.Activation(
-            "linear", dtype="float32", name="sequence_logits"
-        )(sequence_logits),
+        "sequence_logits": keras.layers.Conv1D(
+            BASES, 1, dtype="float32", name="sequence_logits"
+        )(x),
     }
     return keras.Model(
         {"sequence": sequence, "expression": expression}, outputs, name="cnn"

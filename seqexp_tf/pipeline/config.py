@@ -1,6 +1,7 @@
 """Options of the input pipeline; free of TensorFlow."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from seqexp_tf.config import require
 
@@ -11,13 +12,13 @@ class PipelineConfig:
 
     Attributes:
         shuffle_mb: serialised records held for shuffling.
-        cache: ``none``, ``memory``, or a file to keep serialised records in.
+        cache: keep serialised records in ``memory`` between epochs, or ``none``.
         reverse_complement: read each window from a random strand; needless
             where the dataset holds both strands of every window.
     """
 
     shuffle_mb: float = 256.0
-    cache: str = "none"
+    cache: Literal["none", "memory"] = "none"
     reverse_complement: bool = False
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from seqexp_tf.pipeline.masking import expression_mask, mask_sequence
 from seqexp_tf.pipeline.reader import parse_batch, read_in_order, read_records
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.records.store import RecordStore
+from seqexp_tf.records.stored_masks import require_masks
 
 ONE_HOT = UNKNOWN + 1
 
@@ -28,8 +29,9 @@ def training_batches(
 ) -> tuple[tf.data.Dataset, int]:
     """Returns endless training batches and the number of them in an epoch.
 
-    Epoch ``e`` depends on ``seed`` and ``e`` alone: its order and its masks are
-    the same whether or not the epochs before it ran in this process.
+    Epoch ``e`` depends on ``seed`` and ``e`` alone (and, for its order, on
+    TensorFlow's global seed): it is the same whether or not the epochs before it
+    ran in this process.
 
     Args:
         store: a dataset of kind ``joint``.
@@ -47,11 +49,16 @@ def training_batches(
         DatasetError: another kind of dataset, or fewer windows than a batch.
     """
     check_kind(store)
+    if masking.expression_spans > store.schema.window:
+        raise DatasetError(
+            f"{store.folder}: masking.expression_spans is {masking.expression_spans}, "
+            f"but windows have {store.schema.window:,} bases"
+        )
     records = read_records(
         store,
         "train",
         worker=worker,
-        cache=None if pipeline.cache == "none" else pipeline.cache,
+        cache=pipeline.cache == "memory",
     )
     index, workers = worker
     available = sum(shard.records for shard in store.shards("train")[index::workers])
@@ -65,7 +72,10 @@ def training_batches(
     buffer = max(1, min(buffer, available))
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        return records.shuffle(buffer, seed=seed * 1_000_003 + epoch).batch(
+        order = tf.random.stateless_uniform(
+            (), [seed, epoch], 1, (1 << 31) - 1, tf.int64
+        )
+        return records.shuffle(buffer, seed=order).batch(
             batch_size, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE
         )
 
@@ -107,7 +117,7 @@ def evaluation_batches(
     def prepare(batch: tf.Tensor):
         return stored_example(parse_batch(batch, store.schema, split), masking)
 
-    return _in_order(store, split, batch_size, prepare)
+    return _in_order(store, split, batch_size, masking, prepare)
 
 
 def scored_batches(
@@ -138,7 +148,7 @@ def scored_batches(
         }
         return inputs, labels, positions
 
-    return _in_order(store, split, batch_size, prepare)
+    return _in_order(store, split, batch_size, masking, prepare)
 
 
 def stored_example(
@@ -207,21 +217,15 @@ def check_kind(store: RecordStore) -> None:
         )
 
 
-def check_masks(store: RecordStore, split: str) -> None:
-    """Raises DatasetError unless the split carries fixed evaluation masks."""
-    check_kind(store)
-    store.count(split)
-    if not store.schema.by_name["expression_mask"].in_split(split):
-        raise DatasetError(
-            f"{store.folder}: split {split!r} has no fixed masks to evaluate under; "
-            "use validation or test"
-        )
-
-
 def _in_order(
-    store: RecordStore, split: str, batch_size: int, prepare: Callable
+    store: RecordStore,
+    split: str,
+    batch_size: int,
+    masking: MaskingConfig,
+    prepare: Callable,
 ) -> tf.data.Dataset:
-    check_masks(store, split)
+    check_kind(store)
+    require_masks(store, split, masking)
     steps = -(-store.count(split) // batch_size)
     return (
         read_in_order(store, split)

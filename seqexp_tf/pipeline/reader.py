@@ -16,7 +16,7 @@ def read_records(
     split: str,
     *,
     worker: tuple[int, int] = (0, 1),
-    cache: str | None = None,
+    cache: bool = False,
 ) -> tf.data.Dataset:
     """Returns the serialised records of a split, shards interleaved in order.
 
@@ -25,8 +25,7 @@ def read_records(
         split: ``train``, ``validation`` or ``test``.
         worker: index of this worker and number of workers; shards are dealt out
             as whole files.
-        cache: ``memory``, or a file name, to keep serialised records between
-            epochs; None reads the shards again.
+        cache: keep serialised records in memory between epochs.
 
     Raises:
         DatasetError: fewer shards than workers.
@@ -46,9 +45,7 @@ def read_records(
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    if cache is not None:
-        records = records.cache("" if cache == "memory" else cache)
-    return records
+    return records.cache() if cache else records
 
 
 def read_in_order(store: RecordStore, split: str) -> tf.data.Dataset:

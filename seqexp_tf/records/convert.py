@@ -49,6 +49,7 @@ class ConversionSummary:
         shards: number of shards.
         reused: shards kept from an interrupted conversion.
         bytes: size of all shards.
+        expressed: share of the measured bases that are expressed, by split.
         notes: what was noticed while reading the inputs.
     """
 
@@ -59,6 +60,7 @@ class ConversionSummary:
     shards: int
     reused: int
     bytes: int
+    expressed: dict[str, float]
     notes: tuple[str, ...]
 
 
@@ -76,7 +78,8 @@ def convert(
     Args:
         recipe: what to convert.
         folder: the dataset folder; made if absent.
-        workers: processes that write shards.
+        workers: processes that write shards; with more than one, a script needs
+            the guard ``if __name__ == "__main__":``.
         overwrite: remove another dataset that is in the folder, once the inputs
             of the new one have been read and checked.
         progress: called with each step.
@@ -98,15 +101,20 @@ def convert(
             scratch.mkdir(exist_ok=True)
             prepared = prepare_joint(recipe, scratch, progress=progress)
             plan = plan_shards(recipe, prepared)
-            _clear(folder, replaced, planned=plan.records)
-            journal.restart(fingerprint, plan.records)
+            _check_known(folder, replaced, planned=plan.records)
+            journal.restart(fingerprint, plan.records, replaced)
+            _clear(folder, replaced - set(journal.entries))
             reused = len(journal.entries)
             _write_shards(
                 recipe, prepared, plan, journal, workers=workers, show_bar=show_bar
             )
-            manifest = _manifest(recipe, prepared, plan, journal, inputs)
-            write_atomically(folder / SCHEMA, prepared.source.schema.to_json().encode())
-            write_atomically(folder / WINDOWS, window_table(plan))
+            files = {
+                SCHEMA: prepared.source.schema.to_json().encode(),
+                WINDOWS: window_table(plan),
+            }
+            for name, content in files.items():
+                write_atomically(folder / name, content)
+            manifest = _manifest(recipe, prepared, plan, journal, inputs, files)
             write_atomically(
                 folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode()
             )
@@ -126,8 +134,14 @@ def convert(
         shards=len(plan.tasks),
         reused=reused,
         bytes=sum(entry["bytes"] for entry in journal.entries.values()),
+        expressed={split: _expressed(manifest, split) for split in SPLITS},
         notes=prepared.notes,
     )
+
+
+def _expressed(manifest: dict[str, Any], split: str) -> float:
+    counts = manifest["splits"][split]["statistics"]["labels_01"]
+    return counts[1] / max(sum(counts), 1)
 
 
 def _hash_inputs(
@@ -147,10 +161,15 @@ def _hash_inputs(
     return entries
 
 
+RECORDS_VERSION = 1
+"""Raised when the same inputs and recipe come to give other records."""
+
+
 def _fingerprint(recipe: JointRecipe, inputs: list[dict[str, Any]]) -> str:
     content = to_dict(recipe)
     # The same files in another folder are the same dataset.
     del content["source"]["root"]
+    content["records_version"] = RECORDS_VERSION
     content["inputs"] = [(entry["label"], entry["sha256"]) for entry in inputs]
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -179,33 +198,41 @@ def _replaced(
             for shard in split["shards"]
         }
     if journal.fingerprint in (None, fingerprint):
-        return set()
+        return journal.removable
     if not overwrite:
         raise DatasetError(
             f"{folder}: holds an unfinished conversion of other inputs or another "
             "recipe; choose another --out, or use --overwrite"
         )
-    return set(journal.entries)
+    return journal.removable
 
 
-def _clear(folder: Path, replaced: set[str], *, planned: dict[str, int]) -> None:
-    """Removes what a kill left half-written, and the dataset to be replaced.
+def _check_known(folder: Path, replaced: set[str], *, planned: dict[str, int]) -> None:
+    """Refuses a folder with shards of which nothing is known.
 
     Raises:
-        DatasetError: the folder holds shards of which nothing is known.
+        DatasetError: names the first.
     """
-    for path in folder.glob(f"*{INCOMPLETE}"):
-        path.unlink()
     for path in sorted(folder.glob("*.tfrecord*")):
-        if path.name not in planned and path.name not in replaced:
+        known = path.name in planned or path.name in replaced
+        if not known and not path.name.endswith(INCOMPLETE):
             raise DatasetError(
                 f"{path}: a shard that is not part of this dataset; remove it or "
                 "choose another --out"
             )
+
+
+def _clear(folder: Path, replaced: set[str]) -> None:
+    """Removes what a kill left half-written, and the dataset to be replaced.
+
+    The manifest goes first, so that a kill leaves no dataset without shards; the
+    journal still knows what to remove.
+    """
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for path in folder.glob(f"*{INCOMPLETE}"):
+        path.unlink()
     for name in replaced:
         (folder / name).unlink(missing_ok=True)
-    # Last, so that after a kill the next run still knows what to remove.
-    (folder / MANIFEST).unlink(missing_ok=True)
 
 
 def _write_shards(
@@ -248,6 +275,7 @@ def _manifest(
     plan: Plan,
     journal: Journal,
     inputs: list[dict[str, Any]],
+    files: dict[str, bytes],
 ) -> dict[str, Any]:
     splits = {split: _split_entry(plan, split, journal.entries) for split in SPLITS}
     return {
@@ -263,6 +291,9 @@ def _manifest(
         },
         "contigs": prepared.sizes,
         "splits": splits,
+        "files": {
+            name: hashlib.sha256(content).hexdigest() for name, content in files.items()
+        },
         "inputs": inputs,
         "notes": list(prepared.notes),
         "recipe": to_dict(recipe),

@@ -78,11 +78,21 @@ def check_sequences(store: RecordStore, fasta: Path) -> int:
             fasta, Path(folder), soft_masked=source.get("soft_masked", "keep")
         )
         sizes = store.manifest["contigs"]
-        match = preflight(
-            ContigInput("dataset", store.folder, sizes),
-            [ContigInput("fasta", fasta, genome.sizes)],
-        )
-        names = match.names["fasta"]
+        # The recipe's aliases lead to the names of the FASTA.
+        names = preflight(
+            ContigInput("fasta", fasta, genome.sizes),
+            [ContigInput("dataset", store.folder, sizes)],
+            contigs=None,
+            aliases=source.get("aliases"),
+            on_missing="drop",
+        ).names["dataset"]
+        names = {own: contig for contig, own in names.items()}
+        for contig in sizes:
+            if contig not in names:
+                raise DatasetError(
+                    f"{fasta}: has no contig {contig} of {store.folder}; give the "
+                    "genome the dataset was made from"
+                )
         for split in store.splits:
             for path in store.paths(split):
                 for row, record in enumerate(

@@ -4,6 +4,7 @@ Either route, the study's archive or raw genome files, ends in the same packed
 arrays, the same windows and so the same records.
 """
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,11 +86,17 @@ def input_files(recipe: JointRecipe) -> dict[str, Path]:
         label: source.path(name) for label, name in named.items() if name is not None
     }
     for label, path in files.items():
+        if path.is_dir():
+            raise InputError(f"{path}: a folder, not a file (source.{label})")
         if not path.is_file():
-            raise InputError(
-                f"{path}: no such file ({label}); set source.root to the folder "
-                "that holds the inputs"
+            beside = sorted(p.name for p in path.parent.glob("*"))
+            close = difflib.get_close_matches(path.name, beside, n=1)
+            hint = (
+                f"did you mean {close[0]}?"
+                if close
+                else ("source.root must be the folder the paths start from")
             )
+            raise InputError(f"{path}: no such file (source.{label}); {hint}")
     return files
 
 
@@ -153,6 +160,12 @@ def _from_genome(
     annotation = None
     if config.transcripts is not None:
         annotation = transcripts(read_annotation(path(config.transcripts)))
+        stranded = annotation.strand.isin(["+", "-"])
+        if not stranded.all():
+            notes.append(
+                f"{path(config.transcripts)}: {int((~stranded).sum()):,} transcripts "
+                "without a strand left out"
+            )
     check = preflight(
         ContigInput("fasta", path(config.fasta), genome.sizes),
         _label_inputs(config, path, annotation),
@@ -226,7 +239,7 @@ def _prepared(
     if windows.empty:
         raise InputError(
             f"{recipe.name}: no window of {recipe.windows.size} bases is left of "
-            f"{wanted}; lower windows.size or check source.genome.exclude"
+            f"{wanted}; the longest contig has {max(names.sizes.values()):,} bases"
         )
     schema = joint_schema(
         recipe.windows.size,

@@ -1,14 +1,16 @@
 """The journal of an unfinished conversion, and the folder it lies in.
 
-Line 1 of ``conversion.jsonl`` holds the fingerprint of inputs and recipe; then
-follows a line a finished shard. A killed conversion goes on with the shards
-whose files still have the size and hash of their line.
+Line 1 of ``conversion.jsonl`` holds the fingerprint of inputs and recipe, and every
+shard name the conversion may remove; then follows a line a finished shard. A killed
+conversion goes on with the shards whose files still have the size and hash of their
+line.
 """
 
 import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,12 +37,14 @@ class Journal:
         fingerprint: of the conversion it was begun for; None without a journal,
             empty where the journal is unreadable.
         entries: finished shards by name, in the order they were finished.
+        removable: shards of this conversion and of the dataset it replaces.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / JOURNAL
         self.fingerprint: str | None = None
         self.entries: dict[str, Entry] = {}
+        self.removable: set[str] = set()
         if self.path.is_file():
             self._read()
 
@@ -56,15 +60,19 @@ class Journal:
                 break
             if number == 0:
                 self.fingerprint = content.get("fingerprint", "")
+                self.removable = set(content.get("removable", ()))
             elif set(content) == _KEYS:
                 self.entries[content["name"]] = content
 
-    def restart(self, fingerprint: str, planned: Mapping[str, int]) -> None:
+    def restart(
+        self, fingerprint: str, planned: Mapping[str, int], replaced: AbstractSet[str]
+    ) -> None:
         """Keeps what is whole, and makes the file ready for ``append``.
 
         Args:
             fingerprint: of the conversion that begins or goes on.
             planned: number of records by shard name.
+            replaced: shards of a dataset that this conversion takes the place of.
         """
         if self.fingerprint != fingerprint:
             self.entries = {}
@@ -75,7 +83,9 @@ class Journal:
             if planned.get(name) == entry["records"]
             and _is_whole(self.path.parent / name, entry)
         }
-        lines = [{"fingerprint": fingerprint}, *self.entries.values()]
+        self.removable = replaced | set(planned)
+        header = {"fingerprint": fingerprint, "removable": sorted(self.removable)}
+        lines = [header, *self.entries.values()]
         write_atomically(self.path, b"".join(map(_line, lines)))
 
     def append(self, entry: Entry) -> None:
@@ -111,6 +121,7 @@ def locked(folder: Path) -> Iterator[None]:
         DatasetError: the folder cannot be written, or is in use.
     """
     path = folder / _LOCK
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("w")
@@ -134,3 +145,5 @@ def locked(folder: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+            if made and not any(folder.iterdir()):
+                folder.rmdir()

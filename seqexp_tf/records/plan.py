@@ -72,8 +72,9 @@ def plan_shards(recipe: JointRecipe, prepared: PreparedJoint) -> Plan:
         windows = prepared.windows[assigned == split].reset_index(drop=True)
         if windows.empty:
             raise ConfigError(
-                f"{recipe.name}: split {split} has no window; give it contigs that "
-                f"hold data ({', '.join(prepared.windows.contig.unique()[:6])}, ...)"
+                f"{recipe.name}: split {split} has no window of "
+                f"{recipe.windows.size:,} bases; give it contigs that have some: "
+                f"{', '.join(prepared.windows.contig.unique()[:8])}"
             )
         stored = len(windows) * prepared.source.schema.record_bytes(split)
         wanted = math.ceil(stored / (recipe.output.shard_mb * 1e6))

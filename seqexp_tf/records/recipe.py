@@ -1,5 +1,6 @@
 """Dataset recipes: the TOML that ``seqexp-tf convert`` turns into records."""
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -67,6 +68,15 @@ class GenomeConfig:
     def __post_init__(self) -> None:
         paired = (self.coverage_plus is None) == (self.coverage_minus is None)
         require(paired, "coverage_plus and coverage_minus go together")
+        require(
+            self.coverage_plus is None or self.coverage_plus != self.coverage_minus,
+            f"coverage_plus and coverage_minus are both {self.coverage_plus!r}; give "
+            "the track of each strand",
+        )
+        require(
+            math.isfinite(self.threshold),
+            f"threshold is {self.threshold}; it must be a finite number",
+        )
         require(
             (self.coverage_plus is None) != (self.transcripts is None),
             "give either coverage_plus and coverage_minus, or transcripts",
@@ -177,8 +187,8 @@ class OutputConfig:
         require(1 <= self.level <= 9, f"level is {self.level}; it must be from 1 to 9")
         require(self.shard_mb > 0, f"shard_mb is {self.shard_mb}; it must be positive")
         require(
-            self.min_shards >= 1,
-            f"min_shards is {self.min_shards}; it must be at least 1",
+            1 <= self.min_shards <= 4096,
+            f"min_shards is {self.min_shards}; it must be from 1 to 4096",
         )
 
 
@@ -217,6 +227,12 @@ class JointRecipe:
                 _FILE_NAME.fullmatch(name) is not None,
                 f"{key}: {name!r} must be letters, digits, '_', '-' and '.' "
                 "(it names a file)",
+            )
+        for key in ("expression_fraction_max", "expression_value"):
+            require(
+                getattr(self.masks, key) == getattr(MaskingConfig(), key),
+                f"masks.{key} is for training, where masks are drawn anew; set "
+                f"masking.{key} in the run's configuration",
             )
 
 

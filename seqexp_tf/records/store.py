@@ -28,7 +28,10 @@ JOURNAL = "conversion.jsonl"
 
 SPLITS = ("train", "validation", "test")
 
-_MANIFEST_KEYS = {"created_by", "fingerprint", "name", "splits", "windows"}
+_MANIFEST_KEYS = {
+    "contigs", "created_by", "files", "fingerprint", "name", "recipe", "splits",
+    "windows",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,25 @@ def read_manifest(path: Path) -> dict[str, Any]:
         )
     if missing:
         raise DatasetError(f"{path}: not a dataset manifest: lacks {min(missing)!r}")
+    for split, content in manifest["splits"].items():
+        if not _is_split(content):
+            raise DatasetError(
+                f"{path}: not a dataset manifest: the entry of split {split!r} is "
+                "damaged; convert again with --overwrite"
+            )
     return manifest
+
+
+def _is_split(content: Any) -> bool:
+    """Whether a split's entry has every field, of the right type."""
+    try:
+        shards = [Shard(**entry) for entry in content["shards"]]
+        statistics = [np.asarray(v, dtype=int) for v in content["statistics"].values()]
+        numbers = [content["records"]]
+        numbers += [n for shard in shards for n in (shard.records, shard.bytes)]
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return False
+    return bool(statistics) and all(type(number) is int for number in numbers)
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,9 @@ def run_tasks(
                 yield future.result()
         except BrokenProcessPool:
             raise DatasetError(
-                f"{folder}: a worker process was killed (out of memory?); run "
-                "the same command to go on, with fewer --workers"
+                f"{folder}: a worker process was killed (out of memory? a script "
+                "without the `__main__` guard?); run the same command to go on, with "
+                "fewer --workers"
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from seqexp_tf.errors import ConfigError
-from seqexp_tf.genome._files import atomic_path
 from seqexp_tf.genome.alphabet import UNKNOWN
 from seqexp_tf.genome.archive import write_archive
 from seqexp_tf.genome.fasta import write_fasta
+from seqexp_tf.genome.files import atomic_path
 from seqexp_tf.genome.tracks import write_bigwig
 from seqexp_tf.genome.windows import overlaps, tile
 from seqexp_tf.simulate.build import Simulation

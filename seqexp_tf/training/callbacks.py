@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from seqexp_tf.errors import RunError
 from seqexp_tf.records.tfrecord import write_atomically
-from seqexp_tf.training.checkpoints import save_checkpoint, save_model
-from seqexp_tf.training.run import HISTORY, MODEL
+from seqexp_tf.training.checkpoints import save_checkpoint
+from seqexp_tf.training.run import HISTORY
 
 MONITORED = "val_loss"
 
@@ -24,11 +24,11 @@ class RunRecorder(keras.callbacks.Callback):
 
     Args:
         folder: the run folder.
-        patience: epochs without improvement before training stops, or None.
+        patience: epochs without improvement before training stops; 0 = never.
         state: loop state of a resumed run, empty for a new one.
     """
 
-    def __init__(self, folder: Path, patience: int | None, state: dict[str, Any]):
+    def __init__(self, folder: Path, patience: int, state: dict[str, Any]):
         super().__init__()
         self.folder = folder
         self.patience = patience
@@ -40,29 +40,45 @@ class RunRecorder(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._began = time.monotonic()
 
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise self._diverged(f"step {batch + 1}: the loss is {logs['loss']}")
+
     def on_epoch_end(self, epoch, logs=None):
         finished = epoch + 1
         loss = logs[MONITORED]
-        if not math.isfinite(loss) or not math.isfinite(logs["loss"]):
-            raise RunError(
-                f"epoch {finished}: the loss is {logs['loss']} (validation {loss}); "
-                "lower training.learning_rate; the last checkpoint is kept"
-            )
+        if not math.isfinite(loss):
+            raise self._diverged(f"the validation loss is {loss}")
         seconds = round(time.monotonic() - self._began, 1)
-        row = {name.replace("_logits", ""): value for name, value in logs.items()}
-        self.history.append({"epoch": finished, "seconds": seconds, **row})
+        self.history.append(
+            {"epoch": finished, "seconds": seconds, **_history_row(logs)}
+        )
         write_history(self.folder / HISTORY, self.history)
-        if loss < self.best:
+        improved = loss < self.best
+        if improved:
             self.best, self.best_epoch = loss, finished
-            save_model(self.model, self.folder / "checkpoints" / MODEL)
         state = {
             "best": self.best,
             "best_epoch": self.best_epoch,
             "history": self.history,
         }
-        save_checkpoint(self.folder / "checkpoints", self.model, state, epoch=finished)
+        save_checkpoint(
+            self.folder / "checkpoints",
+            self.model,
+            state,
+            epoch=finished,
+            improved=improved,
+        )
         if self.patience and finished - self.best_epoch >= self.patience:
             self.model.stop_training = True
+
+    def _diverged(self, what: str) -> RunError:
+        epochs = len(self.history)
+        kept = f"the {epochs} epochs before are kept" if epochs else "nothing to keep"
+        return RunError(
+            f"{self.folder}: epoch {epochs + 1}, {what}; {kept}: start again with a "
+            "lower training.learning_rate and another --out"
+        )
 
 
 class EpochReport(keras.callbacks.Callback):
@@ -103,10 +119,24 @@ class EpochReport(keras.callbacks.Callback):
         )
 
 
+def _history_row(logs: dict[str, float]) -> dict[str, float]:
+    """The columns of a history, under the names of the outputs.
+
+    Keras' own loss of each output weights a smaller last batch wrongly; the
+    cross-entropy metrics take its place.
+    """
+    row = {}
+    for name, value in logs.items():
+        if not name.endswith("_logits_loss"):
+            name = name.replace("_logits", "").replace("cross_entropy", "loss")
+            row[name] = value
+    return row
+
+
 def _summary(logs: dict[str, float], prefix: str) -> str:
     parts = [f"loss {logs[prefix + 'loss']:.4f}"]
     for name, output in (("RNA", "expression_logits"), ("DNA", "sequence_logits")):
-        parts.append(f"{name} {logs[f'{prefix}{output}_accuracy']:.4f}")
+        parts.append(f"{name} accuracy {logs[f'{prefix}{output}_accuracy']:.4f}")
     return " ".join(parts)
 
 

@@ -11,25 +11,46 @@ import keras
 from seqexp_tf.errors import RunError
 from seqexp_tf.records.tfrecord import INCOMPLETE, sync_folder
 
+BEST = "best.keras"
 _MODEL = "model.keras"
 _STATE = "state.json"
 
 
 def save_checkpoint(
-    folder: Path, model: keras.Model, state: dict[str, Any], *, epoch: int
+    folder: Path,
+    model: keras.Model,
+    state: dict[str, Any],
+    *,
+    epoch: int,
+    improved: bool,
 ) -> None:
-    """Saves model, optimizer and loop state after ``epoch`` finished epochs.
+    """Saves model, optimizer, best model and loop state after an epoch.
 
-    The folder of the epoch before is removed only when the new one is in place.
+    All in one folder, so that the best model is always the one the state speaks
+    of. The folder of the epoch before is removed only when this one is in place.
+
+    Args:
+        folder: holds the checkpoints of a run.
+        model: as it is now.
+        state: what the training loop needs to go on.
+        epoch: finished epochs.
+        improved: the model is the best so far; else the best one before is kept.
     """
+    before = last_checkpoint(folder)
     target = folder / f"epoch-{epoch:05d}"
     temporary = target.with_name(target.name + INCOMPLETE)
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
         model.save(temporary / _MODEL)
+        if improved or before is None:
+            # Without optimizer and losses, so that Keras alone can load it.
+            best = keras.Model(model.input, model.output, name=model.name)
+            best.save(temporary / BEST)
+        else:
+            shutil.copyfile(before / BEST, temporary / BEST)
         (temporary / _STATE).write_text(json.dumps(state | {"epoch": epoch}))
-        for path in (temporary / _MODEL, temporary / _STATE):
+        for path in temporary.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, target)
@@ -57,7 +78,15 @@ def restore_checkpoint(path: Path, model: keras.Model) -> dict[str, Any]:
     does not save everything a compiled optimizer knows (which variables it spares
     from weight decay).
     """
-    saved = keras.saving.load_model(path / _MODEL)
+    try:
+        saved = keras.saving.load_model(path / _MODEL)
+        state = json.loads((path / _STATE).read_text())
+    except (ValueError, TypeError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(
+            f"{path}: the checkpoint cannot be loaded ({reason}); remove it to begin "
+            "again from the start"
+        ) from None
     model.optimizer.build(model.trainable_variables)
     for own, theirs in (
         (model.variables, saved.variables),
@@ -65,21 +94,7 @@ def restore_checkpoint(path: Path, model: keras.Model) -> dict[str, Any]:
     ):
         for variable, value in zip(own, theirs, strict=True):
             variable.assign(value)
-    return json.loads((path / _STATE).read_text())
-
-
-def save_model(model: keras.Model, path: Path) -> None:
-    """Saves a model so that ``path`` is always either old or whole.
-
-    Without optimizer and losses, so that Keras alone can load it.
-    """
-    temporary = path.with_name(f"{path.stem}{INCOMPLETE}{path.suffix}")
-    try:
-        keras.Model(model.input, model.output, name=model.name).save(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot save: {error.strerror or error}") from None
+    return state
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -2,11 +2,18 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Literal
 
-from seqexp_tf.config import apply_overrides, build, nearest, read_toml, require
+from seqexp_tf.config import (
+    apply_overrides,
+    build,
+    nearest,
+    read_toml,
+    require,
+    to_dict,
+)
 from seqexp_tf.errors import ConfigError
 from seqexp_tf.models.registry import read_config
 from seqexp_tf.pipeline.config import PipelineConfig
@@ -25,10 +32,11 @@ class TrainingConfig:
         final_fraction: learning rate at the end, as a share of the peak; the
             cosine between is Loshchilov & Hutter 2017.
         weight_decay: AdamW decay of kernels; biases and norms have none.
-        clip_norm: largest global gradient norm.
+        clip_norm: largest global gradient norm; under a mirrored strategy, of each
+            replica's share of the gradient.
         expression_weight: weight of the expression loss.
         sequence_weight: weight of the nucleotide loss.
-        patience: epochs without a better validation loss before stopping; None
+        patience: epochs without a better validation loss before stopping; 0
             never stops early.
         precision: ``float32``, ``bfloat16`` (mixed: float32 variables), or
             ``auto``: bfloat16 where the hardware computes in it.
@@ -46,7 +54,7 @@ class TrainingConfig:
     clip_norm: float = 1.0
     expression_weight: float = 1.0
     sequence_weight: float = 1.0
-    patience: int | None = 10
+    patience: int = 10
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     strategy: Literal["auto", "single", "mirrored"] = "auto"
     seed: int = 1
@@ -55,6 +63,11 @@ class TrainingConfig:
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
             require(value >= 1, f"{name} is {value}; it must be at least 1")
+        # TensorFlow takes a pair of zero seeds for no seed at all.
+        require(
+            1 <= self.seed < 1 << 31,
+            f"seed is {self.seed}; it must be from 1 to {(1 << 31) - 1}",
+        )
         for name in ("learning_rate", "clip_norm"):
             value = getattr(self, name)
             require(value > 0, f"{name} is {value}; it must be positive")
@@ -71,8 +84,8 @@ class TrainingConfig:
             f"final_fraction is {self.final_fraction}; it must be from 0 to 1",
         )
         require(
-            self.patience is None or self.patience >= 1,
-            f"patience is {self.patience}; it must be at least 1",
+            self.patience >= 0,
+            f"patience is {self.patience}; it must be at least 1, or 0 for never",
         )
 
 
@@ -139,8 +152,10 @@ def read_run_config(
         origin, values = str(values), read_toml(values)
     origin = origin or "configuration"
     config = build(RunConfig, apply_overrides(values, overrides), origin=origin)
-    model_config(config, origin=origin)
-    return config
+    # With every default written out, a later default cannot change an old run.
+    options = to_dict(model_config(config, origin=origin))
+    architecture = config.model["architecture"]
+    return replace(config, model={"architecture": architecture, **options})
 
 
 def model_config(config: RunConfig, *, origin: str = "configuration") -> Any:

@@ -48,6 +48,28 @@ class SequenceAccuracy(keras.metrics.MeanMetricWrapper):
         return {"name": self.name, "dtype": self.dtype}
 
 
+@keras.saving.register_keras_serializable("seqexp_tf")
+class ExpressionCrossEntropy(keras.metrics.MeanMetricWrapper):
+    """Mean of ``ExpressionLoss`` over windows, exact for a smaller last batch."""
+
+    def __init__(self, name: str = "cross_entropy", dtype=None):
+        super().__init__(ExpressionLoss().call, name=name, dtype=dtype)
+
+    def get_config(self):
+        return {"name": self.name, "dtype": self.dtype}
+
+
+@keras.saving.register_keras_serializable("seqexp_tf")
+class SequenceCrossEntropy(keras.metrics.MeanMetricWrapper):
+    """Mean of ``SequenceLoss`` over windows, exact for a smaller last batch."""
+
+    def __init__(self, name: str = "cross_entropy", dtype=None):
+        super().__init__(SequenceLoss().call, name=name, dtype=dtype)
+
+    def get_config(self):
+        return {"name": self.name, "dtype": self.dtype}
+
+
 def _expression_accuracy(y_true, y_pred):
     return keras.ops.cast((y_pred > 0) == (y_true > 0.5), "float32")
 

@@ -107,7 +107,7 @@ class Run:
 def describe_dataset(store: RecordStore) -> dict[str, Any]:
     """Returns what a run remembers of its dataset."""
     return {
-        "folder": str(store.folder),
+        "folder": str(store.folder.resolve()),
         "name": store.manifest["name"],
         "fingerprint": store.fingerprint,
         "train_statistics": {

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +17,14 @@ from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.tfrecord import write_atomically
 from seqexp_tf.training import hardware
 from seqexp_tf.training.callbacks import EpochReport, RunRecorder
-from seqexp_tf.training.checkpoints import last_checkpoint, restore_checkpoint
+from seqexp_tf.training.checkpoints import BEST, last_checkpoint, restore_checkpoint
 from seqexp_tf.training.config import RunConfig, TrainingConfig, model_config
 from seqexp_tf.training.losses import (
     ExpressionAccuracy,
+    ExpressionCrossEntropy,
     ExpressionLoss,
     SequenceAccuracy,
+    SequenceCrossEntropy,
     SequenceLoss,
 )
 from seqexp_tf.training.run import CONFIG, DATASET, MODEL, SCHEMA, Run, describe_dataset
@@ -86,13 +87,13 @@ def fit(
         masking=config.masking,
     )
     say(
-        f"{config.model['architecture']}: {model.count_params():,} weights; "
+        f"{config.model['architecture']}: {model.count_params():,} weights, "
+        f"receptive field {model_config(config).receptive_field:,}; "
         f"{steps} steps of {training.batch_size} windows an epoch"
     )
     recorder = RunRecorder(folder, training.patience, state)
-    stopped = first_epoch - recorder.best_epoch >= (
-        training.patience or first_epoch + 1
-    )
+    waited = first_epoch - recorder.best_epoch
+    stopped = 0 < training.patience <= waited
     if first_epoch < training.epochs and not stopped:
         with damage_named(store):
             model.fit(
@@ -109,8 +110,8 @@ def fit(
                 ],
                 verbose=0,
             )
-    shutil.copyfile(folder / "checkpoints" / MODEL, folder / f"{MODEL}.tmp")
-    os.replace(folder / f"{MODEL}.tmp", folder / MODEL)
+    best = last_checkpoint(folder / "checkpoints") / BEST
+    write_atomically(folder / MODEL, best.read_bytes())
     say(
         f"best epoch {recorder.best_epoch}: validation loss {recorder.best:.4f}; "
         f"{folder / MODEL}"
@@ -162,8 +163,8 @@ def compile_model(model: keras.Model, training: TrainingConfig, steps: int) -> N
             "sequence_logits": training.sequence_weight,
         },
         weighted_metrics={
-            "expression_logits": [ExpressionAccuracy()],
-            "sequence_logits": [SequenceAccuracy()],
+            "expression_logits": [ExpressionAccuracy(), ExpressionCrossEntropy()],
+            "sequence_logits": [SequenceAccuracy(), SequenceCrossEntropy()],
         },
         jit_compile=hardware.compiles(),
     )

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from seqexp_tf.errors import InputError
-from seqexp_tf.genome._files import _BGZIP_END, atomic_path, open_bytes, text_lines
+from seqexp_tf.genome.files import _BGZIP_END, atomic_path, open_bytes, text_lines
 
 # A bgzip block is a gzip member with an extra field BC; its content does not matter.
 BGZIP_HEAD = bytes.fromhex("1f8b08040000000000ff0600424302001b00")

