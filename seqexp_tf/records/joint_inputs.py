@@ -87,7 +87,7 @@ def input_files(recipe: JointRecipe) -> dict[str, Path]:
     }
     for label, path in files.items():
         if path.is_dir():
-            raise InputError(f"{path}: a folder, not a file (source.{label})")
+            raise InputError(f"{path}: a folder, not a file ({label})")
         if not path.is_file():
             beside = sorted(p.name for p in path.parent.glob("*"))
             close = difflib.get_close_matches(path.name, beside, n=1)
@@ -96,7 +96,7 @@ def input_files(recipe: JointRecipe) -> dict[str, Path]:
                 if close
                 else ("source.root must be the folder the paths start from")
             )
-            raise InputError(f"{path}: no such file (source.{label}); {hint}")
+            raise InputError(f"{path}: no such file ({label}); {hint}")
     return files
 
 

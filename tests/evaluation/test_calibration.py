@@ -107,8 +107,8 @@ def test_non_finite_logits_are_refused():
 
 
 def test_figures_show_the_filled_bins_and_the_shares():
-    labels = np.array([0, 1, 2, 3, 0, 0])
-    logits = 3 * np.eye(5)[[0, 1, 2, 3, 0, 3]]
+    labels = np.tile([0, 1, 2, 3, 0, 0], 100)
+    logits = np.tile(3 * np.eye(5)[[0, 1, 2, 3, 0, 3]], (100, 1))
     reliability, metrics = NucleotideReliability(), NucleotideMetrics()
     reliability.update(labels, logits)
     metrics.update(labels, logits)

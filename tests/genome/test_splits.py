@@ -132,7 +132,12 @@ def test_each_contig_is_tested_once():
 
 @pytest.mark.parametrize(
     ("k", "fold", "message"),
-    [(2, 0, "k = 2"), (3, 3, "fold = 3"), (3, -1, "fold = -1"), (8, 0, "k = 8: more")],
+    [
+        (2, 0, "folds is 2; it must be 3 or more"),
+        (3, 3, "fold is 3; it must be from 0 to 2"),
+        (3, -1, "fold is -1"),
+        (8, 0, "folds is 8; there are only 7 contigs"),
+    ],
 )
 def test_bad_folds(k, fold, message):
     with pytest.raises(ConfigError, match=message):

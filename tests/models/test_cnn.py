@@ -96,7 +96,7 @@ def test_layers_are_those_of_the_study(study):
         ]
         + [
             ("expression_head", 1, (30,), (1,), "same", "linear"),
-            ("sequence_head", 5, (1,), (1,), "valid", "linear"),
+            ("sequence_logits", 5, (1,), (1,), "valid", "linear"),
         ]
     )
     assert not any("pool" in type(layer).__name__.lower() for layer in study.layers)
@@ -134,7 +134,7 @@ def test_outputs_equal_convolutions_written_out():
         atol=1e-5,
     )
     np.testing.assert_allclose(
-        outputs["sequence_logits"], convolve(x, "sequence_head"), rtol=1e-4, atol=1e-5
+        outputs["sequence_logits"], convolve(x, "sequence_logits"), rtol=1e-4, atol=1e-5
     )
 
 
