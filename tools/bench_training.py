@@ -190,13 +190,13 @@ def _torch_cnn(weights):
                 convolution(f"block_{index}", 2 ** (index + 1)) for index in range(6)
             )
             self.expression_head = convolution("expression_head")
-            self.sequence_head = convolution("sequence_head")
+            self.sequence_logits = convolution("sequence_logits")
 
         def forward(self, x):
             x = torch.relu(self.stem(x))
             for block in self.blocks:
                 x = x + torch.relu(block(x))
-            return self.expression_head(x)[:, 0], self.sequence_head(x)
+            return self.expression_head(x)[:, 0], self.sequence_logits(x)
 
     return CNN()
 
