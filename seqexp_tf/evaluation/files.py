@@ -7,17 +7,17 @@ from seqexp_tf.records.tfrecord import write_atomically
 
 
 def require_writable(folder: Path) -> None:
-    """Makes a folder for results, before anything is computed for it.
+    """Makes a folder for results; call it before anything is computed for it.
 
     Raises:
-        RunError: it cannot be made or written.
+        RunError: it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(
             f"{folder}: cannot make this folder ({error.strerror}); choose "
-            "another --out"
+            "another output folder"
         ) from None
 
 
@@ -28,12 +28,6 @@ def write_file(path: Path, content: bytes) -> Path:
         RunError: the folder cannot be made.
         DatasetError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"{path.parent}: cannot make this folder ({error.strerror}); choose "
-            "another output folder"
-        ) from None
+    require_writable(path.parent)
     write_atomically(path, content)
     return path

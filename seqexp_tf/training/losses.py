@@ -26,54 +26,52 @@ class SequenceLoss(keras.losses.Loss):
         )
 
 
+class _PositionMean(keras.metrics.MeanMetricWrapper):
+    """Weighted mean of one value per window and position."""
+
+    label = ""
+
+    def __init__(self, name: str | None = None, dtype=None):
+        super().__init__(self.per_position, name=name or self.label, dtype=dtype)
+
+    def get_config(self):
+        return {"name": self.name, "dtype": self.dtype}
+
+
 @keras.saving.register_keras_serializable("seqexp_tf")
-class ExpressionAccuracy(keras.metrics.MeanMetricWrapper):
+class ExpressionAccuracy(_PositionMean):
     """Share of scored bases whose expression is called right at p = 0.5."""
 
-    def __init__(self, name: str = "accuracy", dtype=None):
-        super().__init__(_expression_accuracy, name=name, dtype=dtype)
+    label = "accuracy"
 
-    def get_config(self):
-        return {"name": self.name, "dtype": self.dtype}
+    @staticmethod
+    def per_position(y_true, y_pred):
+        return keras.ops.cast((y_pred > 0) == (y_true > 0.5), "float32")
 
 
 @keras.saving.register_keras_serializable("seqexp_tf")
-class SequenceAccuracy(keras.metrics.MeanMetricWrapper):
+class SequenceAccuracy(_PositionMean):
     """Share of scored bases whose nucleotide has the largest logit."""
 
-    def __init__(self, name: str = "accuracy", dtype=None):
-        super().__init__(_sequence_accuracy, name=name, dtype=dtype)
+    label = "accuracy"
 
-    def get_config(self):
-        return {"name": self.name, "dtype": self.dtype}
+    @staticmethod
+    def per_position(y_true, y_pred):
+        called = keras.ops.argmax(y_pred, axis=-1)
+        return keras.ops.cast(called == keras.ops.cast(y_true, called.dtype), "float32")
 
 
 @keras.saving.register_keras_serializable("seqexp_tf")
-class ExpressionCrossEntropy(keras.metrics.MeanMetricWrapper):
+class ExpressionCrossEntropy(_PositionMean):
     """Mean of ``ExpressionLoss`` over windows, exact for a smaller last batch."""
 
-    def __init__(self, name: str = "cross_entropy", dtype=None):
-        super().__init__(ExpressionLoss().call, name=name, dtype=dtype)
-
-    def get_config(self):
-        return {"name": self.name, "dtype": self.dtype}
+    label = "cross_entropy"
+    per_position = staticmethod(ExpressionLoss().call)
 
 
 @keras.saving.register_keras_serializable("seqexp_tf")
-class SequenceCrossEntropy(keras.metrics.MeanMetricWrapper):
+class SequenceCrossEntropy(_PositionMean):
     """Mean of ``SequenceLoss`` over windows, exact for a smaller last batch."""
 
-    def __init__(self, name: str = "cross_entropy", dtype=None):
-        super().__init__(SequenceLoss().call, name=name, dtype=dtype)
-
-    def get_config(self):
-        return {"name": self.name, "dtype": self.dtype}
-
-
-def _expression_accuracy(y_true, y_pred):
-    return keras.ops.cast((y_pred > 0) == (y_true > 0.5), "float32")
-
-
-def _sequence_accuracy(y_true, y_pred):
-    called = keras.ops.argmax(y_pred, axis=-1)
-    return keras.ops.cast(called == keras.ops.cast(y_true, called.dtype), "float32")
+    label = "cross_entropy"
+    per_position = staticmethod(SequenceLoss().call)
