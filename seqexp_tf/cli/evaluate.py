@@ -6,21 +6,15 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from seqexp_tf.cli.options import FOLDER, load_tensorflow, say
+from seqexp_tf.cli.options import FOLDER, batch_size, data, load_tensorflow, say
 
 
 @click.command()
 @click.argument("run", type=FOLDER)
-@click.option("--data", type=FOLDER, help="Dataset; the run's own if not given.")
+@data
 @click.option("--split", default="test", show_default=True, help="Split to score.")
 @click.option("--out", type=FOLDER, help="Folder for results; RUN/metrics by default.")
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=32,
-    show_default=True,
-    help="Windows at once.",
-)
+@batch_size
 def command(
     run: Path, data: Path | None, split: str, out: Path | None, batch_size: int
 ) -> None:

@@ -19,6 +19,16 @@ overrides = click.option(
 )
 
 
+batch_size = click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Windows at once.",
+)
+data = click.option("--data", type=FOLDER, help="Dataset; the run's own if not given.")
+
+
 def load_tensorflow() -> None:
     """Imports TensorFlow without the notices its libraries print as they load."""
     with _silenced_stderr():

@@ -92,6 +92,12 @@ class Run:
                 f"{store.folder}: dataset of kind {store.schema.kind!r}, but "
                 f"{self.folder} was trained on kind {self.schema.kind!r}"
             )
+        if store.schema.window != self.schema.window:
+            raise RunError(
+                f"{store.folder}: windows of {store.schema.window:,} bases, but "
+                f"{self.folder} was trained on {self.schema.window:,}; convert the "
+                "data with the recipe of the run"
+            )
         for name in ("sequence", "expression", "valid"):
             theirs, ours = store.schema.by_name.get(name), self.schema.by_name[name]
             for what in ("dtype", "axes", "encoding", "tracks"):
