@@ -1,16 +1,18 @@
 #!/usr/bin/env python
-"""Times training steps of the CNN against the same network in PyTorch.
+"""Times training steps of a preset against the same network in PyTorch.
 
-Both train the CNN of the preset on one fixed batch of masked windows: the same
+Both train the network of the preset on one fixed batch of masked windows: the same
 weights to begin with, losses, AdamW and gradient clipping. Every timing is its own
 process with all cores to itself, and the two take turns. Before timing, the number
 of weights and the float32 outputs of both are compared. seqexp-tf also keeps the
-accuracies of training, as a fit does; PyTorch keeps none.
+accuracies of training, as a fit does; PyTorch keeps none. The Transformer is
+nn.TransformerEncoder there.
 
 \b
 Example:
   pip install torch
   python tools/bench_training.py --batch-size 16 --steps 20 --repeats 3
+  python tools/bench_training.py --preset transformer --batch-size 4 --steps 5
 """
 
 import importlib.util
@@ -27,6 +29,7 @@ import click
 import numpy as np
 
 CONTENDERS = ("seqexp-tf", "PyTorch")
+PRESETS = ("cnn", "transformer")
 PRECISIONS = ("float32", "bfloat16")
 TOLERANCE = 1e-4
 WARMUP_STEPS = 3
@@ -57,7 +60,7 @@ def write_batch(folder: Path, *, batch_size: int, window: int) -> None:
     )
 
 
-def run_keras(folder: Path, precision: str, steps: int) -> dict:
+def run_keras(preset: str, folder: Path, precision: str, steps: int) -> dict:
     """Trains with this package; ``steps`` = 0 writes weights and outputs instead."""
     import keras
     import tensorflow as tf
@@ -67,7 +70,7 @@ def run_keras(folder: Path, precision: str, steps: int) -> dict:
 
     batch = dict(np.load(folder / "batch.npz"))
     config = read_run_config(
-        read_preset("cnn"),
+        read_preset(preset),
         [
             f"training.learning_rate={LEARNING_RATE}",
             f"training.weight_decay={WEIGHT_DECAY}",
@@ -104,7 +107,7 @@ def run_keras(folder: Path, precision: str, steps: int) -> dict:
     return {"seconds": train(steps)}
 
 
-def run_torch(folder: Path, precision: str, steps: int) -> dict:
+def run_torch(preset: str, folder: Path, precision: str, steps: int) -> dict:
     """Trains the same network in PyTorch; ``steps`` = 0 compares it instead."""
     import torch
 
@@ -115,8 +118,8 @@ def run_torch(folder: Path, precision: str, steps: int) -> dict:
         for name, values in np.load(folder / "batch.npz").items()
     }
     channels = torch.cat((batch["sequence"], batch["expression"][..., None]), -1)
-    channels = channels.transpose(1, 2).contiguous()
-    model = _torch_cnn(np.load(folder / "weights.npz")).to(device)
+    build = {"cnn": _torch_cnn, "transformer": _torch_transformer}[preset]
+    model = build(np.load(folder / "weights.npz")).to(device)
     if steps == 0:
         with torch.no_grad():
             expression, sequence = model(channels)
@@ -193,7 +196,7 @@ def _torch_cnn(weights):
             self.sequence_logits = convolution("sequence_logits")
 
         def forward(self, x):
-            x = torch.relu(self.stem(x))
+            x = torch.relu(self.stem(x.transpose(1, 2)))
             for block in self.blocks:
                 x = x + torch.relu(block(x))
             return self.expression_head(x)[:, 0], self.sequence_logits(x)
@@ -201,12 +204,78 @@ def _torch_cnn(weights):
     return CNN()
 
 
-def work(contender: str, folder: Path, precision: str, steps: int) -> dict:
+def _torch_transformer(weights):
+    """Returns the Transformer as a torch module, with the weights Keras saved."""
+    import torch
+    from torch import nn
+
+    from seqexp_tf.models.config import TransformerConfig
+    from seqexp_tf.training.config import model_config, read_preset, read_run_config
+
+    config = model_config(read_run_config(read_preset("transformer")))
+    assert config == TransformerConfig(), "the preset has left the study's network"
+
+    def copy(parameter, name: str) -> None:
+        values = torch.from_numpy(weights[name])
+        if parameter.ndim > 1:
+            values = values.squeeze(0).T if values.ndim == 3 else values.T
+        parameter.data.copy_(values)
+
+    def dense(layer, name: str) -> None:
+        copy(layer.weight, f"{name}/kernel")
+        copy(layer.bias, f"{name}/bias")
+
+    class Transformer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.projection = nn.Linear(6, config.width)
+            dense(self.projection, "projection")
+            layer = nn.TransformerEncoderLayer(
+                config.width,
+                config.heads,
+                config.feed_forward,
+                dropout=0.0,
+                batch_first=True,
+            )
+            self.encoder = nn.TransformerEncoder(layer, config.blocks)
+            for index, block in enumerate(self.encoder.layers):
+                name = f"block_{index}"
+                attention = block.self_attn
+                copy(attention.in_proj_weight, f"{name}/attention/project/kernel")
+                copy(attention.in_proj_bias, f"{name}/attention/project/bias")
+                dense(attention.out_proj, f"{name}/attention/combine")
+                dense(block.linear1, f"{name}/hidden")
+                dense(block.linear2, f"{name}/output_map")
+                for norm, of in (
+                    (block.norm1, "attention_norm"),
+                    (block.norm2, "feed_forward_norm"),
+                ):
+                    copy(norm.weight, f"{name}/{of}/gamma")
+                    copy(norm.bias, f"{name}/{of}/beta")
+            self.expression_head = nn.Linear(config.width, 1)
+            dense(self.expression_head, "expression_head")
+            self.sequence_logits = nn.Linear(config.width, 5)
+            dense(self.sequence_logits, "sequence_logits")
+
+        def forward(self, x):
+            step = torch.arange(0, config.width, 2) / config.width
+            angles = torch.arange(x.shape[1])[:, None] * 10_000.0 ** -step[None]
+            waves = torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
+            x = self.encoder(self.projection(x) + waves.to(x.device))
+            # As (batch, 5, length), like the convolutions of the CNN.
+            sequence = self.sequence_logits(x).transpose(1, 2)
+            return self.expression_head(x)[..., 0], sequence
+
+    return Transformer()
+
+
+def work(preset: str, contender: str, folder: Path, precision: str, steps: int) -> dict:
     """Runs one contender in a process of its own and returns its answer."""
     answer = folder / "answer.json"
-    arguments = ["--worker", contender, "--folder", folder, "--precision", precision]
+    arguments = ["--preset", preset, "--worker", contender, "--folder", folder]
+    arguments += ["--precision", precision, "--steps", steps]
     run = subprocess.run(
-        [sys.executable, __file__, *map(str, arguments), "--steps", str(steps)],
+        [sys.executable, __file__, *map(str, arguments)],
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -218,10 +287,10 @@ def work(contender: str, folder: Path, precision: str, steps: int) -> dict:
     return json.loads(answer.read_text())
 
 
-def compare(folder: Path) -> str:
+def compare(preset: str, folder: Path) -> str:
     """Stops unless both contenders are the same network."""
-    ours = work("seqexp-tf", folder, "float32", 0)
-    theirs = work("PyTorch", folder, "float32", 0)
+    ours = work(preset, "seqexp-tf", folder, "float32", 0)
+    theirs = work(preset, "PyTorch", folder, "float32", 0)
     if ours["weights"] != theirs["weights"]:
         raise click.ClickException(
             f"{ours['weights']} weights here, {theirs['weights']} in PyTorch"
@@ -237,6 +306,7 @@ def compare(folder: Path) -> str:
 
 
 @click.command(help=__doc__)
+@click.option("--preset", type=click.Choice(PRESETS), default="cnn", show_default=True)
 @click.option("--batch-size", default=16, show_default=True, help="Windows a step.")
 @click.option("--window", default=2048, show_default=True, help="In bp.")
 @click.option("--steps", default=20, show_default=True, help="Timed steps a repeat.")
@@ -252,6 +322,7 @@ def compare(folder: Path) -> str:
 @click.option("--worker", type=click.Choice(CONTENDERS), hidden=True)
 @click.option("--folder", type=click.Path(path_type=Path), hidden=True)
 def command(
+    preset: str,
     batch_size: int,
     window: int,
     steps: int,
@@ -263,7 +334,7 @@ def command(
     if worker is not None:
         run = run_keras if worker == "seqexp-tf" else run_torch
         (folder / "answer.json").write_text(
-            json.dumps(run(folder, precisions[0], steps))
+            json.dumps(run(preset, folder, precisions[0], steps))
         )
         return
     if importlib.util.find_spec("torch") is None:
@@ -274,13 +345,15 @@ def command(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_batch(folder, batch_size=batch_size, window=window)
-        click.echo(compare(folder))
+        click.echo(compare(preset, folder))
         speeds = {(p, c): [] for p in precisions for c in CONTENDERS}
         for _ in range(repeats):
             for precision, contender in speeds:
-                seconds = work(contender, folder, precision, steps)["seconds"]
+                seconds = work(preset, contender, folder, precision, steps)["seconds"]
                 speeds[precision, contender].append(batch_size * steps / seconds)
-    click.echo(f"batch {batch_size}, {window:,} bp, {steps} steps, {repeats} repeats")
+    click.echo(
+        f"{preset}: batch {batch_size}, {window:,} bp, {steps} steps, {repeats} repeats"
+    )
     click.echo(f"{'precision':<11}{'':<12}{'windows/s':>10}  each repeat")
     for precision in precisions:
         medians = []

@@ -3,8 +3,7 @@
 import keras
 
 from seqexp_tf.models.config import CNNConfig
-
-BASES = 5
+from seqexp_tf.models.joint import joint_inputs, joint_outputs
 
 
 def build_cnn(config: CNNConfig) -> keras.Model:
@@ -34,11 +33,7 @@ def build_cnn(config: CNNConfig) -> keras.Model:
     Reference:
         [BPNet, Avsec et al. 2021](https://doi.org/10.1038/s41588-021-00782-6)
     """
-    # Functional model.
-    sequence = keras.Input((None, BASES), name="sequence")
-    expression = keras.Input((None,), name="expression")
-    channel = keras.layers.Reshape((-1, 1), name="expression_channel")(expression)
-    x = keras.layers.Concatenate(name="inputs")([sequence, channel])
+    inputs, x = joint_inputs()
     x = _convolution(config.filters, config.kernel, name="stem")(x)
     for index, dilation in enumerate(config.dilations):
         residual = x
@@ -50,26 +45,8 @@ def build_cnn(config: CNNConfig) -> keras.Model:
         if config.dropout:
             x = keras.layers.Dropout(config.dropout, name=f"dropout_{index}")(x)
         x = keras.layers.Add(name=f"residual_{index}")([residual, x])
-    # The heads compute in float32 whatever the precision of the trunk: bfloat16
-    # keeps three digits of a logit, and makes ties of different ones.
-    expression_logits = keras.layers.Conv1D(
-        1,
-        config.expression_kernel,
-        padding="same",
-        dtype="float32",
-        name="expression_head",
-    )(x)
-    outputs = {
-        "expression_logits": keras.layers.Reshape(
-            (-1,), dtype="float32", name="expression_logits"
-        )(expression_logits),
-        "sequence_logits": keras.layers.Conv1D(
-            BASES, 1, dtype="float32", name="sequence_logits"
-        )(x),
-    }
-    return keras.Model(
-        {"sequence": sequence, "expression": expression}, outputs, name="cnn"
-    )
+    outputs = joint_outputs(x, expression_kernel=config.expression_kernel)
+    return keras.Model(inputs, outputs, name="cnn")
 
 
 def _convolution(

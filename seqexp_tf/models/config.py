@@ -1,6 +1,7 @@
 """Sizes of each architecture; free of TensorFlow so that a typo fails at once."""
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from seqexp_tf.config import require
 
@@ -28,16 +29,11 @@ class CNNConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("filters", "kernel", "block_kernel", "expression_kernel"):
-            value = getattr(self, name)
-            require(value >= 1, f"{name} is {value}; it must be at least 1")
+        _positive(self, "filters", "kernel", "block_kernel", "expression_kernel")
+        _share(self, "dropout")
         require(
             all(dilation >= 1 for dilation in self.dilations),
             f"dilations is {list(self.dilations)}; each must be at least 1",
-        )
-        require(
-            0 <= self.dropout < 1,
-            f"dropout is {self.dropout}; it must be from 0 up to, not including, 1",
         )
 
     @property
@@ -45,3 +41,105 @@ class CNNConfig:
         """Bases of input that reach one expression logit."""
         trunk = self.kernel + sum((self.block_kernel - 1) * d for d in self.dilations)
         return trunk + self.expression_kernel - 1
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The Transformer encoder; the defaults are those of the study.
+
+    Attributes:
+        width: features of every base (d_model).
+        blocks: encoder blocks.
+        heads: attention heads of each; divides ``width``.
+        feed_forward: hidden units of the feed-forward networks.
+        normalization: ``post`` as in the study, or ``pre``.
+        positions: ``sinusoidal`` as in the study, or ``rotary``.
+        dropout: share dropped after positions, attention and feed-forward.
+    """
+
+    width: int = 128
+    blocks: int = 4
+    heads: int = 4
+    feed_forward: int = 512
+    normalization: Literal["post", "pre"] = "post"
+    positions: Literal["sinusoidal", "rotary"] = "sinusoidal"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "width", "blocks", "heads", "feed_forward")
+        _share(self, "dropout")
+        _even_heads(self)
+
+    @property
+    def receptive_field(self) -> None:
+        """No bound: every base sees its whole window."""
+        return None
+
+
+@dataclass(frozen=True)
+class HybridConfig:
+    """Convolutions of bases around attention between segments.
+
+    Attributes:
+        filters: features of every base.
+        kernel: width of the first convolution.
+        block_kernel: width of the residual convolutions.
+        dilations: of the residual convolutions before, and again after, attention.
+        segment: bases summed up as one token.
+        width: features of a token.
+        blocks: Transformer blocks between tokens.
+        heads: attention heads of each; divides ``width``.
+        feed_forward: hidden units of their feed-forward networks.
+        expression_kernel: width of the expression head.
+        dropout: share of the features dropped after each branch.
+    """
+
+    filters: int = 128
+    kernel: int = 15
+    block_kernel: int = 3
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+    segment: int = 16
+    width: int = 192
+    blocks: int = 3
+    heads: int = 6
+    feed_forward: int = 768
+    expression_kernel: int = 31
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive(
+            self, "filters", "kernel", "block_kernel", "segment", "width", "blocks",
+            "heads", "feed_forward", "expression_kernel",
+        )  # fmt: skip
+        _share(self, "dropout")
+        _even_heads(self)
+        require(
+            all(dilation >= 1 for dilation in self.dilations),
+            f"dilations is {list(self.dilations)}; each must be at least 1",
+        )
+
+    @property
+    def receptive_field(self) -> None:
+        """No bound: every base sees its whole window."""
+        return None
+
+
+def _positive(config: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        require(value >= 1, f"{name} is {value}; it must be at least 1")
+
+
+def _share(config: Any, name: str) -> None:
+    value = getattr(config, name)
+    require(
+        0 <= value < 1, f"{name} is {value}; it must be from 0 up to, not including, 1"
+    )
+
+
+def _even_heads(config: Any) -> None:
+    require(
+        config.width % (2 * config.heads) == 0,
+        f"width is {config.width}; it must be a multiple of twice the "
+        f"{config.heads} heads",
+    )

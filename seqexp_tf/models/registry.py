@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 from seqexp_tf.config import build as build_config
 from seqexp_tf.config import nearest
 from seqexp_tf.errors import ConfigError
-from seqexp_tf.models.config import CNNConfig
+from seqexp_tf.models.config import CNNConfig, HybridConfig, TransformerConfig
 
 if TYPE_CHECKING:
     import keras
 
 ARCHITECTURES: dict[str, tuple[type, str]] = {
     "cnn": (CNNConfig, "seqexp_tf.models.cnn:build_cnn"),
+    "transformer": (
+        TransformerConfig,
+        "seqexp_tf.models.transformer:build_transformer",
+    ),
+    "hybrid": (HybridConfig, "seqexp_tf.models.hybrid:build_hybrid"),
 }
 """Configuration class and builder of each architecture."""
 

@@ -75,6 +75,7 @@ class Run:
         """Returns the best Keras model, uncompiled."""
         import keras
 
+        import seqexp_tf.layers  # noqa: F401  Registers them.
         from seqexp_tf.training.hardware import compiles
 
         try:

@@ -88,7 +88,7 @@ def fit(
     )
     say(
         f"{config.model['architecture']}: {model.count_params():,} weights, "
-        f"receptive field {model_config(config).receptive_field:,}; "
+        f"receptive field {_reach(config)}; "
         f"{steps} steps of {training.batch_size} windows an epoch"
     )
     recorder = RunRecorder(folder, training.patience, state)
@@ -204,6 +204,11 @@ def _prepare_folder(
     )
     write_atomically(folder / CONFIG, dump(config).encode())
     return None
+
+
+def _reach(config: RunConfig) -> str:
+    bases = model_config(config).receptive_field
+    return "the whole window" if bases is None else f"{bases:,} bases"
 
 
 def _difference(old: RunConfig, new: RunConfig) -> str:

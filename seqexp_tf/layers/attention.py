@@ -1,0 +1,142 @@
+"""Self-attention whose memory grows with the length of a sequence, not its square."""
+
+import keras
+from keras import ops
+
+from seqexp_tf.layers.positions import rotate
+
+BLOCK = 512
+"""Queries attended at once, where the length is known while the graph is built."""
+
+_BLOCKS_OF_UNKNOWN_LENGTH = 16
+
+
+@keras.saving.register_keras_serializable("seqexp_tf")
+class SelfAttention(keras.layers.Layer):
+    """Multi-head self-attention over the bases of a window.
+
+    Args:
+        heads: number of heads; divides the features.
+        rotary: turn queries and keys by their position (RoPE).
+
+    Call arguments:
+        inputs: ``(batch, length, features)``.
+
+    Returns:
+        ``(batch, length, features)``.
+
+    Example:
+
+    ```python
+    SelfAttention(heads=4)(keras.random.normal((2, 2048, 128)))
+    ```
+
+    Reference:
+        [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762),
+        [RoFormer, Su et al. 2021](https://arxiv.org/abs/2104.09864)
+    """
+
+    def __init__(self, *, heads: int, rotary: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.heads = heads
+        self.rotary = rotary
+
+    def build(self, input_shape):
+        features = input_shape[-1]
+        if features % self.heads:
+            raise ValueError(f"{features} features do not divide by {self.heads} heads")
+        self.size = features // self.heads
+        self.project = keras.layers.Dense(
+            3 * features, dtype=self.dtype_policy, name="project"
+        )
+        self.project.build(input_shape)
+        self.combine = keras.layers.Dense(
+            features, dtype=self.dtype_policy, name="combine"
+        )
+        self.combine.build(input_shape)
+
+    def call(self, inputs):
+        batch, length = ops.shape(inputs)[0], ops.shape(inputs)[1]
+        heads = ops.reshape(
+            self.project(inputs), (batch, length, 3, self.heads, self.size)
+        )
+        query, key, value = (
+            ops.transpose(heads[:, :, part], (0, 2, 1, 3)) for part in range(3)
+        )
+        if self.rotary:
+            query, key = rotate(query), rotate(key)
+        attended = attend(query * self.size**-0.5, key, value)
+        merged = ops.reshape(
+            ops.transpose(attended, (0, 2, 1, 3)),
+            (batch, length, self.heads * self.size),
+        )
+        return self.combine(merged)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "heads": self.heads, "rotary": self.rotary}
+
+
+def attend(query, key, value):
+    """Returns softmax(query keyᵀ) value, keeping no length x length matrix.
+
+    Blocks of queries are attended one after the other; the backward pass computes
+    the weights of each block again instead of keeping them (Rabe & Staats 2021,
+    https://arxiv.org/abs/2112.05682).
+
+    Args:
+        query: ``(batch, heads, length, size)``, already scaled.
+        key: the same shape.
+        value: the same shape.
+
+    Returns:
+        The same shape.
+    """
+
+    @ops.custom_gradient
+    def blockwise(query, key, value):
+        attended = ops.concatenate(
+            [ops.matmul(_weights(block, key), value) for block in _blocks(query)],
+            axis=2,
+        )
+
+        def gradient(upstream):
+            # The softmax's gradient is weight x (d_weight - inner), where inner is
+            # the sum over keys of weight x d_weight = upstream . attended. It rides
+            # along the matrix product as one more column against a row of ones.
+            inner = ops.sum(upstream * attended, axis=-1, keepdims=True)
+            widened = ops.concatenate([upstream, -inner], axis=-1)
+            ones = ops.ones_like(value[..., :1])
+            value_and_one = _transpose(ops.concatenate([value, ones], axis=-1))
+            d_query, d_key, d_value = [], 0.0, 0.0
+            for block, d_block in zip(_blocks(query), _blocks(widened), strict=True):
+                weights = _weights(block, key)
+                d_value += ops.matmul(_transpose(weights), d_block[..., :-1])
+                d_scores = weights * ops.matmul(d_block, value_and_one)
+                d_query.append(ops.matmul(d_scores, key))
+                d_key += ops.matmul(_transpose(d_scores), block)
+            return ops.concatenate(d_query, axis=2), d_key, d_value
+
+        return attended, gradient
+
+    return blockwise(query, key, value)
+
+
+def _weights(query, key):
+    return ops.softmax(ops.matmul(query, _transpose(key)), axis=-1)
+
+
+def _transpose(x):
+    return ops.swapaxes(x, -1, -2)
+
+
+def _blocks(x) -> list:
+    length = x.shape[2]
+    if length is None:
+        length, count = ops.shape(x)[2], _BLOCKS_OF_UNKNOWN_LENGTH
+    else:
+        count = -(-length // BLOCK)
+    size = (length + count - 1) // count
+    return [x[:, :, index * size : (index + 1) * size] for index in range(count)]

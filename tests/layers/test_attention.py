@@ -1,0 +1,156 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import softmax
+
+from seqexp_tf.layers import SelfAttention, attention
+from seqexp_tf.layers.attention import attend
+
+
+def _draw(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def _plain(query, key, value):
+    scores = tf.matmul(query, key, transpose_b=True)
+    return tf.matmul(tf.nn.softmax(scores), value)
+
+
+def _with_gradients(function, tensors, upstream):
+    tensors = [tf.constant(x) for x in tensors]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        output = function(*tensors)
+        total = tf.reduce_sum(output * upstream)
+    return [output, *tape.gradient(total, tensors)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    length=st.integers(1, 70),
+    block=st.integers(1, 40),
+    heads=st.integers(1, 3),
+    size=st.integers(1, 9),
+    seed=st.integers(0, 1000),
+)
+def test_equal_to_plain_attention(length, block, heads, size, seed):
+    shape = (2, heads, length, size)
+    tensors = [_draw(*shape, seed=seed + i) for i in range(3)]
+    upstream = _draw(*shape, seed=seed + 9)
+    before = attention.BLOCK
+    attention.BLOCK = block
+    try:
+        found = _with_gradients(attend, tensors, upstream)
+    finally:
+        attention.BLOCK = before
+    wanted = _with_gradients(_plain, tensors, upstream)
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_equal_at_the_length_of_a_window():
+    shape = (1, 2, 2048, 16)
+    tensors = [_draw(*shape, seed=i) for i in range(3)]
+    upstream = _draw(*shape, seed=9)
+    found = _with_gradients(attend, tensors, upstream)
+    wanted = _with_gradients(_plain, tensors, upstream)
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_equal_where_the_length_is_unknown_to_the_graph():
+    spec = tf.TensorSpec((None, 2, None, 4), tf.float32)
+    graph = tf.function(attend, input_signature=[spec] * 3)
+    for length in (1, 5, 16, 50, 700):
+        tensors = [_draw(1, 2, length, 4, seed=i) for i in range(3)]
+        upstream = _draw(1, 2, length, 4, seed=9)
+        found = _with_gradients(graph, tensors, upstream)
+        wanted = _with_gradients(_plain, tensors, upstream)
+        for ours, theirs in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_no_tensor_of_length_by_length_in_a_training_step():
+    length = 8192
+    spec = tf.TensorSpec((1, 1, length, 8), tf.float32)
+
+    def step(query, key, value):
+        with tf.GradientTape() as tape:
+            tape.watch([query, key, value])
+            total = tf.reduce_sum(attend(query, key, value))
+        return tape.gradient(total, [query, key, value])
+
+    graph = tf.function(step, input_signature=[spec] * 3).get_concrete_function().graph
+    shapes = [
+        output.shape.as_list()
+        for operation in graph.get_operations()
+        for output in operation.outputs
+        if output.shape.rank is not None
+    ]
+    largest = max(np.prod([n or 1 for n in shape]) for shape in shapes)
+    assert largest == attention.BLOCK * length
+    assert not any(shape.count(length) > 1 for shape in shapes)
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+def test_layer_contract(check_layer, rotary):
+    check_layer(
+        "SelfAttention",
+        {"heads": 2, "rotary": rotary},
+        _draw(2, 30, 8),
+        (2, 30, 8),
+        8 * 24 + 24 + 8 * 8 + 8,
+    )
+
+
+def test_layer_written_out_in_numpy():
+    layer = SelfAttention(heads=2)
+    x = _draw(3, 20, 8)
+    layer(x)
+    weights = [_draw(*w.shape, seed=i) for i, w in enumerate(layer.weights)]
+    layer.set_weights(weights)
+    kernel, bias, combine, combine_bias = weights
+    query, key, value = np.split(x @ kernel + bias, 3, axis=-1)
+    heads = []
+    for head in range(2):
+        at = slice(4 * head, 4 * head + 4)
+        scores = query[..., at] @ key[..., at].swapaxes(1, 2) / np.sqrt(4)
+        heads.append(softmax(scores, axis=-1) @ value[..., at])
+    wanted = np.concatenate(heads, -1) @ combine + combine_bias
+    np.testing.assert_allclose(layer(x), wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_equal_to_keras_own_layer():
+    ours, theirs = SelfAttention(heads=2), keras.layers.MultiHeadAttention(2, 4)
+    x = _draw(2, 33, 8)
+    ours(x), theirs(x, x)
+    kernel, bias, combine, combine_bias = ours.get_weights()
+    theirs.set_weights(
+        [
+            part
+            for k, b in zip(np.split(kernel, 3, 1), np.split(bias, 3), strict=True)
+            for part in (k.reshape(8, 2, 4), b.reshape(2, 4))
+        ]
+        + [combine.reshape(2, 4, 8), combine_bias]
+    )
+    np.testing.assert_allclose(ours(x), theirs(x, x), atol=1e-5)
+
+
+def test_rotary_attention_knows_distances_only():
+    # Shifting a window that attends only within itself shifts its output.
+    layer = SelfAttention(heads=2, rotary=True)
+    x = _draw(1, 16, 8)
+    plain = SelfAttention(heads=2)
+    layer(x), plain(x)
+    plain.set_weights(layer.get_weights())
+    flipped = x[:, ::-1]
+    assert np.abs(plain(flipped)[:, ::-1] - plain(x)).max() < 1e-5
+    assert np.abs(layer(flipped)[:, ::-1] - layer(x)).max() > 1e-3
+
+
+def test_heads_must_divide_the_features():
+    with pytest.raises(ValueError, match="10 features do not divide by 4 heads"):
+        SelfAttention(heads=4)(_draw(1, 5, 10))
