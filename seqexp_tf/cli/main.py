@@ -17,6 +17,7 @@ _VERBS = {
     "inspect": "Show what a dataset holds, and one of its records.",
     "fit": "Train a model on a dataset.",
     "evaluate": "Score a run beside random baselines.",
+    "logo": "Draw the nucleotides a model expects, and the true ones.",
     "export": "Write a SavedModel that TF Serving loads.",
     "doctor": "Check the installation and time one step on each device.",
 }
