@@ -1,5 +1,6 @@
 """``seqexp-tf evaluate``"""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,9 +15,35 @@ from seqexp_tf.cli.options import FOLDER, batch_size, data, load_tensorflow, say
 @data
 @click.option("--split", default="test", show_default=True, help="Split to score.")
 @click.option("--out", type=FOLDER, help="Folder for results; RUN/metrics by default.")
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help="Fit temperatures on validation; show reliability before and after.",
+)
+@click.option(
+    "--bins",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Bins of the reliability diagrams.",
+)
+@click.option(
+    "--block",
+    type=click.IntRange(min=1),
+    default=20_000,
+    show_default=True,
+    help="Bases in a block of the bootstrap.",
+)
 @batch_size
 def command(
-    run: Path, data: Path | None, split: str, out: Path | None, batch_size: int
+    run: Path,
+    data: Path | None,
+    split: str,
+    out: Path | None,
+    calibrate: bool,
+    bins: int,
+    block: int,
+    batch_size: int,
 ) -> None:
     """Score a run beside random baselines.
 
@@ -26,14 +53,22 @@ def command(
     for all valid positions (all), as JSON, CSV and Markdown, with learning
     curves, reliability diagrams and four example windows as PNG and SVG.
 
+    Figures at hidden positions carry a 95 % confidence interval from 1,000
+    bootstrap draws of whole blocks of the genome, both strands together:
+    neighbouring windows are too alike to be drawn singly.
+
+    --calibrate divides the logits of each output by a temperature fitted on the
+    validation split, keeps it in RUN/temperatures.json for whatever predicts with
+    this run, and writes the reliability of the split before and after.
+
     \b
     Example:
-      seqexp-tf evaluate runs/cnn --split test
+      seqexp-tf evaluate runs/cnn --split test --calibrate
     """
     from seqexp_tf.evaluation.files import require_writable, write_file
     from seqexp_tf.records.store import RecordStore
     from seqexp_tf.records.stored_masks import require_masks
-    from seqexp_tf.training.run import HISTORY, Run
+    from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
     store = RecordStore.open(data or Path(trained.dataset["folder"]))
@@ -42,66 +77,117 @@ def command(
     folder = out or run / "metrics"
     require_writable(folder)
     load_tensorflow()
-    import pandas as pd
-
+    from seqexp_tf.evaluation.bootstrap import MINIMUM_BLOCKS
     from seqexp_tf.evaluation.calibration import (
         plot_base_distribution,
         plot_reliability,
     )
-    from seqexp_tf.evaluation.curves import plot_curves
+    from seqexp_tf.evaluation.curves import plot_curves, read_histories
     from seqexp_tf.evaluation.joint import evaluate_joint
+    from seqexp_tf.evaluation.joint_calibration import (
+        describe_scaling,
+        plot_calibration,
+    )
     from seqexp_tf.evaluation.style import save_figure
     from seqexp_tf.evaluation.tables import finite
+    from seqexp_tf.evaluation.temperature import (
+        SPLIT,
+        fit_temperatures,
+        write_temperatures,
+    )
     from seqexp_tf.evaluation.windows import choose_windows, plot_windows
 
+    def write_json(name: str, content: dict) -> Path:
+        text = json.dumps(finite(content), indent=1) + "\n"
+        return write_file(folder / name, text.encode())
+
+    masking = trained.config.masking
     model = trained.load_model()
+    written = []
     if store.fingerprint != trained.dataset["fingerprint"]:
         say(
             f"Note: {run} was trained on {trained.dataset['name']}; {store.folder} is "
             f"{store.manifest['name']}, another dataset"
         )
-    with tqdm(
-        total=store.count(split), unit=" windows", leave=False, disable=None
-    ) as bar:
+    temperatures = None
+    if calibrate:
+        with _bar(store.count(SPLIT), SPLIT) as bar:
+            fits = fit_temperatures(
+                model,
+                store,
+                masking=masking,
+                batch_size=batch_size,
+                progress=bar.update,
+            )
+        written.append(write_temperatures(trained, store, fits))
+        temperatures = {output: fit.temperature for output, fit in fits.items()}
+    with _bar(store.count(split), split) as bar:
         evaluation = evaluate_joint(
             model,
             store,
             split,
-            masking=trained.config.masking,
+            masking=masking,
             train_statistics=trained.dataset["train_statistics"],
             batch_size=batch_size,
+            temperatures=temperatures,
+            bins=bins,
+            block=block,
             progress=bar.update,
         )
-    written = evaluation.table.write(folder, split)
-    reliability = {
-        "expression": evaluation.expression,
-        "nucleotides": evaluation.nucleotides,
-    }
+    table = dataclasses.replace(evaluation.table, model_sha256=trained.model_sha256)
+    written += table.write(folder, split)
+    before, after = evaluation.calibration, evaluation.scaled
+    reliability = {"expression": before.expression, "nucleotides": before.nucleotides}
     written.append(
-        write_file(
-            folder / f"{split}_reliability.json",
-            (json.dumps(finite(reliability), indent=1) + "\n").encode(),
+        write_json(
+            f"{split}_reliability.json", {**reliability, "top_label": before.top_label}
         )
     )
     for name, curves in reliability.items():
+        if curves:
+            written += save_figure(
+                plot_reliability(curves), folder / f"{split}_reliability_{name}"
+            )
+    if after is not None:
+        document = {
+            "model_sha256": table.model_sha256,
+            "dataset": table.dataset,
+            "fitted_on": SPLIT,
+            "temperatures": temperatures,
+            "before": before.to_dict(),
+            "after": after.to_dict(),
+        }
+        written.append(write_json(f"{split}_calibration.json", document))
         written += save_figure(
-            plot_reliability(curves), folder / f"{split}_reliability_{name}"
+            plot_calibration(before, after, temperatures),
+            folder / f"{split}_calibration",
         )
-    written += save_figure(
-        plot_curves({run.name: pd.read_csv(run / HISTORY)}), folder / "curves"
-    )
+    written += save_figure(plot_curves(read_histories([trained])), folder / "curves")
     masked = evaluation.table.model.get("masked", {})
     if "dna" in masked:
         written += save_figure(
             plot_base_distribution(masked["dna"]), folder / f"{split}_bases"
         )
-    if trained.config.masking.hides_expression:
+    if masking.hides_expression:
         windows = choose_windows(
-            model, store, split, masking=trained.config.masking, batch_size=batch_size
+            model, store, split, masking=masking, batch_size=batch_size
         )
         if windows:
             written += save_figure(plot_windows(windows), folder / f"{split}_windows")
     click.echo(evaluation.table.to_text())
+    if not evaluation.table.intervals:
+        say(
+            f"Note: no confidence intervals; of blocks of "
+            f"{evaluation.table.resampling['block_bases']:,} bases {split} has "
+            f"{evaluation.table.resampling['blocks']}, fewer than the "
+            f"{MINIMUM_BLOCKS} they need (--block sets the length)"
+        )
+    if after is not None:
+        click.echo(describe_scaling(before, after, temperatures))
     click.echo("Written:")
     for path in written:
         click.echo(f"  {path}")
+
+
+def _bar(windows: int, split: str) -> tqdm:
+    return tqdm(total=windows, desc=split, unit=" windows", leave=False, disable=None)

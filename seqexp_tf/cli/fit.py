@@ -12,6 +12,11 @@ from seqexp_tf.errors import ConfigError
 @click.command()
 @click.argument("config", type=FILE, required=False)
 @click.option("--preset", help="A built-in configuration instead of CONFIG.")
+@click.option(
+    "--masking",
+    metavar="REGIME",
+    help="Hide what a built-in regime hides: rna, rna_dna or dna_alone.",
+)
 @click.option("--data", type=FOLDER, help="Dataset folder.")
 @click.option("--out", type=FOLDER, help="Run folder.")
 @overrides
@@ -21,6 +26,7 @@ from seqexp_tf.errors import ConfigError
 def command(
     config: Path | None,
     preset: str | None,
+    masking: str | None,
     data: Path | None,
     out: Path | None,
     overrides: tuple[str, ...],
@@ -36,11 +42,21 @@ def command(
     validation loss.
 
     \b
+    What a regime hides from the model (it replaces the [masking] table):
+      rna        half of the expression labels, in one span; the DNA is in full view
+      rna_dna    the same, and 15 % of the bases
+      dna_alone  from half to all of the labels, drawn for each window, and
+                 15 % of the bases: for expression from the DNA alone
+    --set comes last: `--masking rna --set masking.expression_spans=4`. To train on
+    a random part of the windows, `--set training.max_windows=20000`.
+
+    \b
     Example:
       seqexp-tf fit --preset cnn --data /tmp/yeast --out runs/cnn \\
-          --set training.epochs=20
+          --masking rna --set training.epochs=20
       seqexp-tf fit --resume --out runs/cnn
     """
+    from seqexp_tf.config import dump, read_toml
     from seqexp_tf.training import config as configs
 
     if list_presets:
@@ -52,18 +68,17 @@ def command(
 
         run = Run.open(out)
         data = data or Path(run.dataset["folder"])
-        settings = configs.read_run_config(out / CONFIG, overrides)
+        origin, tables = str(out / CONFIG), read_toml(out / CONFIG)
     elif (config is None) == (preset is None):
         raise click.UsageError("give either a configuration file or --preset")
     elif config is not None:
-        settings = configs.read_run_config(config, overrides)
+        origin, tables = str(config), read_toml(config)
     else:
-        settings = configs.read_run_config(
-            configs.read_preset(preset), overrides, origin=f"preset {preset}"
-        )
+        origin, tables = f"preset {preset}", configs.read_preset(preset)
+    if masking is not None:
+        tables = configs.with_regime(tables, masking)
+    settings = configs.read_run_config(tables, overrides, origin=origin)
     if dry_run:
-        from seqexp_tf.config import dump
-
         click.echo(dump(settings), nl=False)
         return
     if data is None or out is None:

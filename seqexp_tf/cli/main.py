@@ -18,6 +18,9 @@ _VERBS = {
     "fit": "Train a model on a dataset.",
     "evaluate": "Score a run beside random baselines.",
     "logo": "Draw the nucleotides a model expects, and the true ones.",
+    "curves": "Draw the learning curves of runs over each other.",
+    "borders": "Find where expression begins and ends, from DNA alone.",
+    "tracks": "Write predicted expression for a genome browser.",
     "export": "Write a SavedModel that TF Serving loads.",
     "doctor": "Check the installation and time one step on each device.",
 }

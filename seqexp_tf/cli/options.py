@@ -26,6 +26,13 @@ batch_size = click.option(
     show_default=True,
     help="Windows at once.",
 )
+regions = click.option(
+    "--region",
+    "regions",
+    multiple=True,
+    metavar="CONTIG:START-END",
+    help="Region, 1-based inclusive, or a whole contig; may be repeated.",
+)
 data = click.option("--data", type=FOLDER, help="Dataset; the run's own if not given.")
 
 

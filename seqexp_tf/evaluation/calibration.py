@@ -27,7 +27,8 @@ class Reliability:
     ``(p - [label is the class])^2`` over all positions. Sums are float64: batches
     may come in any order and size, and accumulators can be merged.
 
-    Use ``ExpressionReliability`` or ``NucleotideReliability``.
+    Use ``ExpressionReliability``, ``NucleotideReliability`` or
+    ``TopLabelReliability``.
 
     Args:
         classes: names of the classes, each judged against the rest.
@@ -128,6 +129,34 @@ class NucleotideReliability(Reliability):
                 self._add(base, p[:, base], label == base)
 
 
+TOP_LABEL = "top label"
+
+
+class TopLabelReliability(Reliability):
+    """Reliability of the highest of p(A), p(C), p(G), p(T), p(N).
+
+    The confidence calibration of Guo et al. 2017: is the base of the highest p (the
+    first of equals) the true one as often as p says?
+    """
+
+    def __init__(self, *, bins: int = 10):
+        super().__init__((TOP_LABEL,), bins=bins)
+
+    def update(
+        self, labels: np.ndarray, logits: np.ndarray, mask: np.ndarray | None = None
+    ) -> None:
+        """Adds one batch; arguments and errors as ``NucleotideMetrics.update``."""
+        true, selected = select_labels(
+            labels, mask, classes=len(ALPHABET), scored=len(BASES)
+        )
+        scores = select_logits(logits, selected, classes=len(ALPHABET))
+        for label, logit in chunks(true, scores):
+            p = softmax(logit.astype(np.float64))
+            self._add(0, p.max(axis=-1), p.argmax(axis=-1) == label)
+
+
+_COLOURS = style.BASE_COLOURS | {TOP_LABEL: "#000000"}
+
 _DRAWN = 100
 """Positions a bin needs to be drawn."""
 
@@ -153,13 +182,13 @@ def plot_reliability(
             ax = style.new_figure(width=3.6, height=3.6).subplots()
         ax.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.8, linestyle=(0, (4, 3)))
         for index, (name, curve) in enumerate(curves.items()):
-            colour = style.BASE_COLOURS.get(name, style.colour(index))
+            colour = _COLOURS.get(name, style.colour(index))
             mean = np.asarray(curve["mean_predicted"])
             frequency = np.asarray(curve["true_frequency"])
             counts = np.asarray(curve["counts"])
             filled = counts >= _DRAWN
             area = 6 + 60 * counts[filled] / max(counts.sum(), 1)
-            label = f"{name}  (ECE {curve['ece']:.3f})"
+            label = f"{name}  (ECE {curve['ece']:.4f})"
             ax.plot(mean[filled], frequency[filled], color=colour, label=label)
             ax.scatter(
                 mean[filled],

@@ -114,9 +114,7 @@ class BinaryMetrics:
         }
 
     def _add(self, label: np.ndarray, logit: np.ndarray, choice: np.ndarray) -> None:
-        # softplus(z) - y z is -ln p(y) without ever forming p.
-        softplus = np.maximum(logit, 0) + np.log1p(np.exp(-np.abs(logit)))
-        self._loss += float(np.sum(softplus - label * logit))
+        self._loss += float(np.sum(binary_cross_entropy(label, logit)))
         self._squared_error += float(np.sum((sigmoid(logit) - label) ** 2))
         self._confusion += np.bincount(2 * label + choice, minlength=4).reshape(2, 2)
         self._ranking.update(logit, label == 1)
@@ -202,16 +200,42 @@ class NucleotideMetrics:
         self._confusion += np.bincount(cells, minlength=self._confusion.size).reshape(
             self._confusion.shape
         )
-        shifted = logit - logit.max(axis=-1, keepdims=True)
-        weights = np.exp(shifted)
-        total = weights.sum(axis=-1)
-        true = np.take_along_axis(shifted, label[:, None], axis=-1)[:, 0]
-        self._loss += float(np.sum(np.log(total) - true))
+        loss, log_odds = nucleotide_scores(label, logit)
+        self._loss += float(np.sum(loss))
         for base, ranking in enumerate(self._rankings):
-            # Summed, not total - weight: a probability near 1 keeps its digits.
-            rest = np.delete(weights, base, axis=-1).sum(axis=-1)
-            with np.errstate(divide="ignore"):
-                ranking.update(shifted[:, base] - np.log(rest), label == base)
+            ranking.update(log_odds[:, base], label == base)
+
+
+def binary_cross_entropy(label: np.ndarray, logit: np.ndarray) -> np.ndarray:
+    """Returns -ln p(label) of log-odds, of the same shape."""
+    # softplus(z) - y z is -ln p(y) without ever forming p.
+    softplus = np.maximum(logit, 0) + np.log1p(np.exp(-np.abs(logit)))
+    return softplus - label * logit
+
+
+def nucleotide_scores(
+    label: np.ndarray, logit: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns how well and how high the true and every base are predicted.
+
+    Args:
+        label: bases 0 to 3, ``(n,)``.
+        logit: of A, C, G, T, N, float64 ``(n, 5)``.
+
+    Returns:
+        -ln p(true base), ``(n,)``, and the log-odds of A, C, G, T, each against the
+        rest, ``(n, 4)``; infinite where p rounds to 1.
+    """
+    shifted = logit - logit.max(axis=-1, keepdims=True)
+    weights = np.exp(shifted)
+    true = np.take_along_axis(shifted, label[:, None], axis=-1)[:, 0]
+    loss = np.log(weights.sum(axis=-1)) - true
+    # Summed, not total - weight: a probability near 1 keeps its digits.
+    rest = [
+        np.delete(weights, base, axis=-1).sum(axis=-1) for base in range(len(BASES))
+    ]
+    with np.errstate(divide="ignore"):
+        return loss, shifted[:, : len(BASES)] - np.log(np.stack(rest, axis=-1))
 
 
 def sigmoid(logit: np.ndarray) -> np.ndarray:

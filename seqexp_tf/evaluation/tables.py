@@ -43,6 +43,7 @@ _MODALITIES = ("dna", "rna")
 
 Metrics = Mapping[str, float]
 Results = Mapping[str, Mapping[str, Metrics]]
+Intervals = Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,10 @@ class MetricsTable:
         stratified_random: the same for ``StratifiedBaseline``.
         dataset: what identifies the data scored (fingerprint, split, contigs...),
             written into the JSON as it is.
+        intervals: low and high of the model's metrics, where there are any, laid out
+            like ``model``.
+        resampling: where the intervals come from, see ``Blocks.describe``.
+        model_sha256: hash of the model's file, by which the JSON names it.
 
     Raises:
         RunError: an unknown population or modality, or predictors that were not
@@ -66,6 +71,9 @@ class MetricsTable:
     uniform_random: Results
     stratified_random: Results
     dataset: Mapping[str, Any] = field(default_factory=dict)
+    intervals: Intervals = field(default_factory=dict)
+    resampling: Mapping[str, Any] = field(default_factory=dict)
+    model_sha256: str | None = None
 
     def __post_init__(self) -> None:
         for population, modalities in self.model.items():
@@ -94,24 +102,37 @@ class MetricsTable:
                     }
                     for name in PREDICTORS
                 }
+                found = self.intervals.get(population, {}).get(modality)
+                if found:
+                    populations[population][modality]["model_interval"] = {
+                        key: {"low": low, "high": high}
+                        for key, (low, high) in found.items()
+                    }
         used = {metric for *_, metric, _ in self._cells()}
         document = {
             "schema_version": SCHEMA_VERSION,
+            "model_sha256": self.model_sha256,
             "dataset": self.dataset,
+            "resampling": self.resampling,
             "populations": populations,
             "formulas": {key: text for key, text in FORMULAS.items() if key in used},
         }
         return json.dumps(finite(document), indent=2, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
-        """Returns one line a population, modality and metric; NaN becomes empty."""
+        """Returns one line a population, modality and metric; NaN becomes empty.
+
+        ``model_low`` and ``model_high`` are the model's confidence interval.
+        """
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         columns = ("model", "uniform_random", "stratified_random")
-        writer.writerow(["population", "modality", "metric", *columns])
+        bounds = ("model_low", "model_high")
+        writer.writerow(["population", "modality", "metric", *columns, *bounds])
         for population, modality, metric, values in self._cells():
-            cells = [finite(values[name]) for name in columns]
-            writer.writerow([population, modality, metric, *cells])
+            interval = self._interval(population, modality, metric)
+            cells = [*(values[name] for name in columns), *(interval or (None, None))]
+            writer.writerow([population, modality, metric, *finite(cells)])
         return buffer.getvalue()
 
     def to_markdown(self) -> str:
@@ -121,9 +142,14 @@ class MetricsTable:
             heading, *body = self._grid(population)
             lines = [_markdown_row(heading), _markdown_row(["---", *["---:"] * 3])]
             lines += [_markdown_row(row) for row in body]
+            about = [POPULATIONS[population], _describe_positions(modalities)]
+            about += self._describe_intervals(population)
             sections.append(
-                f"### {population}\n\n{POPULATIONS[population]}.\n"
-                f"{_describe_positions(modalities)}.\n\n" + "\n".join(lines) + "\n"
+                f"### {population}\n\n"
+                + "".join(f"{sentence}.\n" for sentence in about)
+                + "\n"
+                + "\n".join(lines)
+                + "\n"
             )
         return "\n".join(sections)
 
@@ -144,6 +170,7 @@ class MetricsTable:
             ]
             lines.insert(1, "-" * len(lines[0]))
             title = f"{population} ({_describe_positions(modalities)})"
+            lines += self._describe_intervals(population)
             sections.append("\n".join([title, *lines]) + "\n")
         return "\n".join(sections)
 
@@ -192,8 +219,26 @@ class MetricsTable:
         for cell_population, modality, metric, values in self._cells():
             if cell_population == population and metric in _ROWS:
                 label = f"{modality.upper()} {_ROWS[metric]}"
-                grid.append([label, *(_round(values[name]) for name in PREDICTORS)])
+                cells = [_round(values[name]) for name in PREDICTORS]
+                interval = self._interval(population, modality, metric)
+                if interval:
+                    low, high = map(_round, interval)
+                    cells[-1] += f" [{low}, {high}]"
+                grid.append([label, *cells])
         return grid
+
+    def _interval(
+        self, population: str, modality: str, metric: str
+    ) -> tuple[float, float] | None:
+        return self.intervals.get(population, {}).get(modality, {}).get(metric)
+
+    def _describe_intervals(self, population: str) -> list[str]:
+        """Returns a sentence; none where a population has no intervals."""
+        if not self.intervals.get(population):
+            return []
+        level, blocks = self.resampling["level"], self.resampling["blocks"]
+        bases = self.resampling["block_bases"]
+        return [f"In brackets: {level:.0%} interval, {blocks:,} blocks of {bases:,} bp"]
 
 
 def _require_known(name: str, known: tuple[str, ...], what: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seqexp_tf.errors import InputError
-from seqexp_tf.genome.files import text_lines
+from seqexp_tf.genome.files import atomic_path, text_lines
 
 _COLUMNS = ("contig", "start", "end", "name", "score", "strand")
 _REGION = re.compile(r"(\S+):(\d[\d,]*)-(\d[\d,]*)", re.ASCII)
@@ -39,6 +39,22 @@ def read_bed(path: str | Path) -> pd.DataFrame:
             for name, column, kind in zip(_COLUMNS, values, kinds, strict=True)
         }
     )
+
+
+def write_bed(path: str | Path, table: pd.DataFrame) -> None:
+    """Writes BED6 in the order of the table, atomically; ``read_bed`` reads it back.
+
+    There is no track line, which some readers of BED refuse.
+
+    Args:
+        path: the file to write.
+        table: contig, start, end (0-based half-open), name, score, strand.
+    """
+    text = table[list(_COLUMNS)].to_csv(
+        sep="\t", header=False, index=False, na_rep=".", lineterminator="\n"
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _bed_row(where: str, line: str) -> tuple:

@@ -3,7 +3,8 @@
 import math
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from seqexp_tf.genome.contigs import nearest
 from seqexp_tf.genome.files import atomic_path
 
 _MAGIC = 0x888FFC26  # Kent et al. 2010, doi:10.1093/bioinformatics/btq351
-_ENTRIES = 1 << 18
+_ENTRIES = 1 << 18  # values written at once
 
 
 class BigWigTrack:
@@ -145,39 +146,101 @@ def write_bigwig(
             value, or no value at all.
     """
     for contig, array in values.items():
-        if contig not in sizes:
-            raise InputError(
-                f"{path}: values for contig {contig!r}, which the genome lacks; "
-                f"{nearest(contig, sizes)}"
-            )
-        if np.shape(array) != (sizes[contig],):
+        if contig in sizes and np.shape(array) != (sizes[contig],):
             raise InputError(
                 f"{path}: contig {contig!r} has {sizes[contig]} bases, but values of "
                 f"shape {np.shape(array)}"
             )
-    runs = {name: _runs(values[name]) for name in sorted(values)}
-    for contig, (starts, _, levels) in runs.items():
+    with bigwig_writer(path, sizes) as writer:
+        for contig in sorted(values):
+            writer.add(contig, 0, values[contig])
+
+
+@contextmanager
+def bigwig_writer(
+    path: str | Path, sizes: Mapping[str, int]
+) -> Iterator["BigWigWriter"]:
+    """Gives a writer of one bigWig, which appears under its name when all is well.
+
+    Args:
+        path: the file to write.
+        sizes: contig -> length, for every contig of the genome.
+
+    Raises:
+        InputError: what ``BigWigWriter.add`` refuses, or no value at all.
+    """
+    with atomic_path(path) as temporary:
+        handle = pyBigWig.open(str(temporary), "w")
+        try:
+            handle.addHeader([(name, int(sizes[name])) for name in sorted(sizes)])
+            writer = BigWigWriter(path, sizes, handle)
+            yield writer
+        finally:
+            handle.close()
+        if writer.empty:
+            raise InputError(f"{path}: no value to write; a bigWig needs at least one")
+
+
+class BigWigWriter:
+    """Writes a bigWig piece by piece, in genome order; see ``bigwig_writer``.
+
+    Attributes:
+        empty: whether no value was written yet.
+    """
+
+    def __init__(self, path: str | Path, sizes: Mapping[str, int], handle) -> None:
+        self.empty = True
+        self._path = path
+        self._sizes = sizes
+        self._handle = handle
+        self._next = ("", 0)
+
+    def add(self, contig: str, start: int, values: np.ndarray) -> None:
+        """Writes the values of ``[start, start + n)`` as runs of equal value.
+
+        Args:
+            contig: in lexicographic order from call to call.
+            start: 0-based, not before the end of the last piece.
+            values: numbers, shape (n,); NaN leaves a gap.
+
+        Raises:
+            InputError: an unknown contig, a piece that leaves it or is out of order,
+                or an infinite value.
+        """
+        size = self._sizes.get(contig)
+        if size is None:
+            raise InputError(
+                f"{self._path}: values for contig {contig!r}, which the genome lacks; "
+                f"{nearest(contig, self._sizes)}"
+            )
+        end = start + len(values)
+        if not 0 <= start <= end <= size:
+            raise InputError(
+                f"{self._path}: values for {contig}:{start}-{end} (0-based half-open), "
+                f"outside the contig, which is 0-{size}"
+            )
+        if (contig, start) < self._next:
+            raise InputError(
+                f"{self._path}: values for {contig}:{start}-{end} come after those up "
+                f"to {self._next[0]}:{self._next[1]}; write them in genome order"
+            )
+        self._next = (contig, end)
+        for first in range(0, len(values), _ENTRIES):
+            self._write(contig, start + first, values[first : first + _ENTRIES])
+
+    def _write(self, contig: str, start: int, values: np.ndarray) -> None:
+        starts, ends, levels = _runs(values)
         infinite = np.flatnonzero(np.isinf(levels))
         if infinite.size:
             raise InputError(
-                f"{path}: {contig}:{starts[infinite[0]] + 1}: infinite value; a "
-                "bigWig holds finite numbers"
+                f"{self._path}: {contig}:{start + starts[infinite[0]] + 1}: infinite "
+                "value; a bigWig holds finite numbers"
             )
-    if not any(starts.size for starts, _, _ in runs.values()):
-        raise InputError(f"{path}: no value to write; a bigWig needs at least one")
-    with atomic_path(path) as temporary:
-        handle = pyBigWig.open(str(temporary), "w")
-        handle.addHeader([(name, int(sizes[name])) for name in sorted(sizes)])
-        for contig, (starts, ends, levels) in runs.items():
-            for first in range(0, starts.size, _ENTRIES):
-                block = slice(first, first + _ENTRIES)
-                handle.addEntries(
-                    [contig] * starts[block].size,
-                    starts[block],
-                    ends=ends[block],
-                    values=levels[block],
-                )
-        handle.close()
+        if starts.size:
+            self.empty = False
+            self._handle.addEntries(
+                [contig] * starts.size, starts + start, ends=ends + start, values=levels
+            )
 
 
 def _runs(array: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from seqexp_tf.errors import DatasetError
@@ -10,6 +11,7 @@ from seqexp_tf.pipeline.augment import random_reverse_complement
 from seqexp_tf.pipeline.config import PipelineConfig
 from seqexp_tf.pipeline.masking import expression_mask, mask_sequence
 from seqexp_tf.pipeline.reader import parse_batch, read_in_order, read_records
+from seqexp_tf.pipeline.subset import draw_subset
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.stored_masks import require_masks
@@ -24,6 +26,7 @@ def training_batches(
     masking: MaskingConfig,
     pipeline: PipelineConfig,
     seed: int,
+    max_windows: int = 0,
     first_epoch: int = 0,
     worker: tuple[int, int] = (0, 1),
 ) -> tuple[tf.data.Dataset, int]:
@@ -38,7 +41,9 @@ def training_batches(
         batch_size: windows in a batch; an incomplete last batch is left out.
         masking: what is hidden; drawn afresh for every batch.
         pipeline: shuffling, caching, augmentation.
-        seed: seed of order and masks.
+        seed: seed of the subset, of order and masks.
+        max_windows: train on a subset of so many windows, see ``draw_subset``; 0
+            on all.
         first_epoch: epoch to begin with.
         worker: index of this worker and number of workers.
 
@@ -54,19 +59,21 @@ def training_batches(
             f"{store.folder}: masking.expression_spans is {masking.expression_spans}, "
             f"but windows have {store.schema.window:,} bases"
         )
+    chosen = draw_subset(store.count("train"), max_windows, seed=seed)
     records = read_records(
         store,
         "train",
         worker=worker,
         cache=pipeline.cache == "memory",
+        chosen=chosen,
     )
-    index, workers = worker
-    available = sum(shard.records for shard in store.shards("train")[index::workers])
+    available = _count_windows(store, chosen, worker)
     steps = available // batch_size
     if steps == 0:
+        remedy = "" if chosen is None else " or raise training.max_windows"
         raise DatasetError(
             f"{store.folder}: {available} training windows do not fill a batch of "
-            f"{batch_size}; lower training.batch_size"
+            f"{batch_size}; lower training.batch_size{remedy}"
         )
     buffer = int(pipeline.shuffle_mb * 1e6 / store.schema.record_bytes("train"))
     buffer = max(1, min(buffer, available))
@@ -215,6 +222,18 @@ def check_kind(store: RecordStore) -> None:
             f"{store.folder}: a dataset of kind {store.schema.kind!r}; a joint model "
             'needs one of kind "joint"'
         )
+
+
+def _count_windows(
+    store: RecordStore, chosen: np.ndarray | None, worker: tuple[int, int]
+) -> int:
+    """Returns how many chosen training windows lie in the shards of a worker."""
+    sizes = [shard.records for shard in store.shards("train")]
+    if chosen is not None:
+        shards = np.split(chosen, np.cumsum(sizes)[:-1])
+        sizes = [int(np.count_nonzero(rows)) for rows in shards]
+    index, workers = worker
+    return sum(sizes[index::workers])
 
 
 def _in_order(

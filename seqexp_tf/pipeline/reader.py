@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import numpy as np
 import tensorflow as tf
 
 from seqexp_tf.errors import DatasetError
@@ -17,6 +18,7 @@ def read_records(
     *,
     worker: tuple[int, int] = (0, 1),
     cache: bool = False,
+    chosen: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Returns the serialised records of a split, shards interleaved in order.
 
@@ -26,6 +28,8 @@ def read_records(
         worker: index of this worker and number of workers; shards are dealt out
             as whole files.
         cache: keep serialised records in memory between epochs.
+        chosen: bool by record in stored order; the others are passed over, though
+            read from disk again every epoch unless cached. None keeps all.
 
     Raises:
         DatasetError: fewer shards than workers.
@@ -37,10 +41,23 @@ def read_records(
             f"{store.folder}: {split} has {len(paths)} shards for {workers} workers; "
             f"convert again with output.min_shards={workers} or more"
         )
-    paths = paths[index::workers]
     compression = "GZIP" if store.schema.compression == "gzip" else ""
-    records = tf.data.Dataset.from_tensor_slices(paths).interleave(
-        lambda path: tf.data.TFRecordDataset(path, compression_type=compression),
+    first = np.cumsum([0, *(shard.records for shard in store.shards(split))])[:-1]
+    paths, first = paths[index::workers], first[index::workers]
+    wanted = None if chosen is None else tf.constant(chosen)
+
+    def read_shard(path: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
+        records = tf.data.TFRecordDataset(path, compression_type=compression)
+        if wanted is None:
+            return records
+        return (
+            records.enumerate(first)
+            .filter(lambda row, _: wanted[row])
+            .map(lambda _, record: record)
+        )
+
+    records = tf.data.Dataset.from_tensor_slices((paths, first)).interleave(
+        read_shard,
         cycle_length=min(_INTERLEAVED_SHARDS, len(paths)),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,

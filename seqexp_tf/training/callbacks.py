@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from seqexp_tf.training.run import HISTORY
 
 MONITORED = "val_loss"
 
+OUTPUTS = {"expression": "RNA", "sequence": "DNA"}
+"""Outputs of a joint model, and what they are called in a line for the user."""
+
 
 class RunRecorder(keras.callbacks.Callback):
     """Keeps a run folder current after every epoch.
@@ -26,12 +29,21 @@ class RunRecorder(keras.callbacks.Callback):
         folder: the run folder.
         patience: epochs without improvement before training stops; 0 = never.
         state: loop state of a resumed run, empty for a new one.
+        hidden: what the model is asked for; the history leaves out the rest.
     """
 
-    def __init__(self, folder: Path, patience: int, state: dict[str, Any]):
+    def __init__(
+        self,
+        folder: Path,
+        patience: int,
+        state: dict[str, Any],
+        *,
+        hidden: Sequence[str] = OUTPUTS,
+    ):
         super().__init__()
         self.folder = folder
         self.patience = patience
+        self.hidden = hidden
         self.best = state.get("best", math.inf)
         self.best_epoch = state.get("best_epoch", 0)
         self.history: list[dict[str, Any]] = state.get("history", [])
@@ -51,7 +63,7 @@ class RunRecorder(keras.callbacks.Callback):
             raise self._diverged(f"the validation loss is {loss}")
         seconds = round(time.monotonic() - self._began, 1)
         self.history.append(
-            {"epoch": finished, "seconds": seconds, **_history_row(logs)}
+            {"epoch": finished, "seconds": seconds, **_history_row(logs, self.hidden)}
         )
         write_history(self.folder / HISTORY, self.history)
         improved = loss < self.best
@@ -87,12 +99,20 @@ class EpochReport(keras.callbacks.Callback):
     Args:
         say: called with each line.
         show_bar: show a progress bar.
+        hidden: what the model is asked for; the rest is not spoken of.
     """
 
-    def __init__(self, say: Callable[[str], None], show_bar: bool):
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        show_bar: bool,
+        *,
+        hidden: Sequence[str] = OUTPUTS,
+    ):
         super().__init__()
         self.say = say
         self.show_bar = show_bar
+        self.hidden = hidden
         self._bar = None
         self._began = 0.0
 
@@ -115,11 +135,19 @@ class EpochReport(keras.callbacks.Callback):
         seconds = time.monotonic() - self._began
         self.say(
             f"epoch {epoch + 1:>{digits}}/{self.params['epochs']} {seconds:6.1f} s  "
-            f"train {_summary(logs, '')}  validation {_summary(logs, 'val_')}"
+            f"train {self._summary(logs, '')}  "
+            f"validation {self._summary(logs, 'val_')}"
         )
 
+    def _summary(self, logs: dict[str, float], prefix: str) -> str:
+        parts = [f"loss {logs[prefix + 'loss']:.4f}"]
+        for name in self.hidden:
+            accuracy = logs[f"{prefix}{name}_logits_accuracy"]
+            parts.append(f"{OUTPUTS[name]} accuracy {accuracy:.4f}")
+        return " ".join(parts)
 
-def _history_row(logs: dict[str, float]) -> dict[str, float]:
+
+def _history_row(logs: dict[str, float], hidden: Sequence[str]) -> dict[str, float]:
     """The columns of a history, under the names of the outputs.
 
     Keras' own loss of each output weights a smaller last batch wrongly; the
@@ -127,17 +155,11 @@ def _history_row(logs: dict[str, float]) -> dict[str, float]:
     """
     row = {}
     for name, value in logs.items():
-        if not name.endswith("_logits_loss"):
-            name = name.replace("_logits", "").replace("cross_entropy", "loss")
-            row[name] = value
+        output, _, metric = name.removeprefix("val_").partition("_logits_")
+        if metric == "loss" or (metric and output not in hidden):
+            continue
+        row[name.replace("_logits", "").replace("cross_entropy", "loss")] = value
     return row
-
-
-def _summary(logs: dict[str, float], prefix: str) -> str:
-    parts = [f"loss {logs[prefix + 'loss']:.4f}"]
-    for name, output in (("RNA", "expression_logits"), ("DNA", "sequence_logits")):
-        parts.append(f"{name} accuracy {logs[f'{prefix}{output}_accuracy']:.4f}")
-    return " ".join(parts)
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:

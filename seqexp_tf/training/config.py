@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from seqexp_tf.config import (
     apply_overrides,
@@ -18,6 +18,12 @@ from seqexp_tf.errors import ConfigError
 from seqexp_tf.models.registry import read_config
 from seqexp_tf.pipeline.config import PipelineConfig
 from seqexp_tf.records.masks import MaskingConfig
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
+
+
+_PRESETS = resources.files("seqexp_tf.presets")
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,11 @@ class TrainingConfig:
             ``auto``: bfloat16 where the hardware computes in it.
         strategy: ``single``, ``mirrored``, or ``auto``: mirrored over all GPUs
             when there are several.
-        seed: seed of the initial weights, order and masks.
+        max_windows: train on a subset of so many windows, drawn by ``seed`` over
+            the whole split and kept for the run; 0 trains on all.
+        initial_run: folder of a finished run of the same model whose weights to
+            begin with; drawn at random if not given.
+        seed: seed of the initial weights, subset, order and masks.
     """
 
     epochs: int = 20
@@ -57,6 +67,8 @@ class TrainingConfig:
     patience: int = 10
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     strategy: Literal["auto", "single", "mirrored"] = "auto"
+    max_windows: int = 0
+    initial_run: str | None = None
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -87,6 +99,10 @@ class TrainingConfig:
             self.patience >= 0,
             f"patience is {self.patience}; it must be at least 1, or 0 for never",
         )
+        require(
+            self.max_windows >= 0,
+            f"max_windows is {self.max_windows}; it must be at least 1, or 0 for all",
+        )
 
 
 @dataclass(frozen=True)
@@ -116,25 +132,47 @@ class RunConfig:
             "masking.sequence_fraction",
         )
 
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """What the model is asked for: ``expression``, ``sequence`` or both."""
+        asked = {
+            "expression": self.masking.hides_expression,
+            "sequence": self.masking.hides_sequence,
+        }
+        return tuple(name for name, hides in asked.items() if hides)
+
 
 def presets() -> list[str]:
     """Returns the names of the built-in run configurations."""
-    folder = resources.files("seqexp_tf.presets")
-    return sorted(
-        entry.name.removesuffix(".toml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".toml")
-    )
+    return _names(_PRESETS)
 
 
 def read_preset(name: str) -> dict[str, Any]:
     """Returns the tables of a built-in run configuration."""
     if name not in presets():
         raise ConfigError(f"no preset {name!r}{nearest(name, presets())}")
-    with resources.as_file(
-        resources.files("seqexp_tf.presets") / f"{name}.toml"
-    ) as path:
-        return read_toml(path)
+    return _read(_PRESETS, name)
+
+
+def regimes() -> list[str]:
+    """Returns the names of the built-in masking regimes."""
+    return _names(_PRESETS / "masking")
+
+
+def with_regime(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Returns the tables of a run with its masking replaced by a built-in regime.
+
+    The whole ``[masking]`` table is replaced, so that a regime means the same
+    whatever the configuration said before.
+
+    Args:
+        values: tables of a run configuration.
+        name: one of ``regimes``; ``+`` may stand for ``_``, as in ``rna+dna``.
+    """
+    known = name.replace("+", "_")
+    if known not in regimes():
+        raise ConfigError(f"no masking regime {name!r}{nearest(known, regimes())}")
+    return {**values, **_read(_PRESETS / "masking", known)}
 
 
 def read_run_config(
@@ -162,3 +200,16 @@ def model_config(config: RunConfig, *, origin: str = "configuration") -> Any:
     """Returns the architecture's own configuration, checked."""
     options = {key: v for key, v in config.model.items() if key != "architecture"}
     return read_config(config.model["architecture"], options, origin=origin)
+
+
+def _names(folder: "Traversable") -> list[str]:
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def _read(folder: "Traversable", name: str) -> dict[str, Any]:
+    with resources.as_file(folder / f"{name}.toml") as path:
+        return read_toml(path)

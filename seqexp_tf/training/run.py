@@ -1,5 +1,6 @@
 """A run folder: what a fit leaves behind and every later verb reads."""
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -70,6 +71,15 @@ class Run:
                 f"with `seqexp-tf fit --resume --out {self.folder}`"
             )
         return path
+
+    @property
+    def model_sha256(self) -> str:
+        """Hash of the best model's file, by which results name their model.
+
+        Raises:
+            RunError: the fit has not written one yet.
+        """
+        return hashlib.sha256(self.model_path.read_bytes()).hexdigest()
 
     def load_model(self):
         """Returns the best Keras model, uncompiled."""

@@ -13,6 +13,7 @@ from seqexp_tf.errors import RunError
 from seqexp_tf.models import registry
 from seqexp_tf.pipeline.faults import damage_named, require_whole
 from seqexp_tf.pipeline.joint import evaluation_batches, training_batches
+from seqexp_tf.pipeline.subset import describe_subset, subset_size
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.tfrecord import write_atomically
 from seqexp_tf.training import hardware
@@ -57,6 +58,7 @@ def fit(
     """
     folder = Path(folder)
     require_whole(store)
+    initial = _initial_run(config)
     checkpoint = _prepare_folder(folder, config, store, resume)
     training = config.training
     keras.utils.set_random_seed(training.seed)
@@ -66,20 +68,27 @@ def fit(
     first_epoch, state = 0, {}
     with hardware.distribution(training.strategy):
         model = build_model(config, policy)
-        steps = store.count("train") // training.batch_size
+        windows = subset_size(store.count("train"), training.max_windows)
+        steps = windows // training.batch_size
         compile_model(model, training, max(steps, 1))
         if checkpoint is not None:
             state = restore_checkpoint(checkpoint, model)
             first_epoch = state["epoch"]
             say(f"going on after epoch {first_epoch} ({checkpoint})")
+        elif initial is not None:
+            model.set_weights(initial.load_model().get_weights())
+            say(f"begins with the weights of {initial.folder}")
     batches, steps = training_batches(
         store,
         batch_size=training.batch_size,
         masking=config.masking,
         pipeline=config.pipeline,
         seed=training.seed,
+        max_windows=training.max_windows,
         first_epoch=first_epoch,
     )
+    if training.max_windows:
+        say(describe_subset(store.count("train"), training.max_windows))
     validation = evaluation_batches(
         store,
         "validation",
@@ -91,7 +100,7 @@ def fit(
         f"receptive field {_reach(config)}; "
         f"{steps} steps of {training.batch_size} windows an epoch"
     )
-    recorder = RunRecorder(folder, training.patience, state)
+    recorder = RunRecorder(folder, training.patience, state, hidden=config.hidden)
     waited = first_epoch - recorder.best_epoch
     stopped = 0 < training.patience <= waited
     if first_epoch < training.epochs and not stopped:
@@ -104,7 +113,7 @@ def fit(
                 steps_per_epoch=steps,
                 shuffle=False,
                 callbacks=[
-                    EpochReport(say, show_bar),
+                    EpochReport(say, show_bar, hidden=config.hidden),
                     recorder,
                     keras.callbacks.TensorBoard(folder / "tensorboard"),
                 ],
@@ -168,6 +177,20 @@ def compile_model(model: keras.Model, training: TrainingConfig, steps: int) -> N
         },
         jit_compile=hardware.compiles(),
     )
+
+
+def _initial_run(config: RunConfig) -> Run | None:
+    """Returns the finished run whose weights to begin with, if there is one."""
+    if config.training.initial_run is None:
+        return None
+    run = Run.open(config.training.initial_run)
+    if model_config(run.config) != model_config(config):
+        raise RunError(
+            f"{run.folder}: training.initial_run has another model, "
+            f"{run.config.model}; give this run the same [model]"
+        )
+    run.model_path  # noqa: B018  Raises unless the fit has finished.
+    return run
 
 
 def _prepare_folder(

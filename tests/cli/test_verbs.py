@@ -137,7 +137,12 @@ def test_dry_run_prints_what_fit_reads_back(tmp_path):
 
 
 def test_presets_are_listed():
-    assert _run("fit", "--list-presets").stdout.split() == ["cnn", "cnn_large"]
+    assert _run("fit", "--list-presets").stdout.split() == [
+        "cnn",
+        "cnn_large",
+        "hybrid",
+        "transformer",
+    ]
 
 
 @pytest.mark.slow

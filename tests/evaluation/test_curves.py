@@ -1,9 +1,18 @@
+from types import SimpleNamespace
+
 import matplotlib
 import pandas as pd
 import pytest
 
-from seqexp_tf.errors import DatasetError, InputError
-from seqexp_tf.evaluation.curves import plot_curve, plot_curves
+from seqexp_tf.errors import DatasetError, InputError, RunError
+from seqexp_tf.evaluation.curves import (
+    curves_table,
+    plot_curve,
+    plot_curves,
+    read_histories,
+    read_history,
+    write_curves,
+)
 from seqexp_tf.evaluation.style import colour, new_figure, save_figure
 
 
@@ -124,3 +133,78 @@ def test_a_figure_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "curves.png").mkdir()
     with pytest.raises(DatasetError, match=r"curves\.png: cannot write"):
         save_figure(plot_curves({"run": history("loss")}), tmp_path / "curves")
+
+
+def a_run(folder, table, hidden=("expression", "sequence")):
+    folder.mkdir(parents=True)
+    table.to_csv(folder / "history.csv", index=False)
+    return SimpleNamespace(folder=folder, config=SimpleNamespace(hidden=hidden))
+
+
+def test_runs_of_other_lengths_and_regimes_overlay(tmp_path):
+    both = a_run(tmp_path / "rna_dna", history(*EVERYTHING, epochs=7))
+    rna = a_run(tmp_path / "rna", history(*EVERYTHING, epochs=3), ("expression",))
+    histories = read_histories([both, rna])
+    assert list(histories) == ["rna_dna", "rna"]
+    assert "val_sequence_loss" not in histories["rna"]
+    axes = {ax.get_title(loc="left"): ax for ax in plot_curves(histories).axes}
+    lengths = [len(line.get_xdata()) for line in axes["RNA loss"].lines]
+    assert lengths == [7, 7, 3, 3]
+    assert [line.get_color() for line in axes["DNA loss"].lines] == [colour(0)] * 2
+    only = plot_curves(read_histories([rna]))
+    assert titles(only) == ["Total loss", "RNA loss", "RNA accuracy"]
+
+
+def test_the_table_holds_what_is_drawn(tmp_path):
+    table = history("loss", epochs=2)
+    other = pd.DataFrame({"epoch": [1], "loss": [3.0], "expression_loss": [2.0]})
+    found = curves_table({"a": table, "b": other})
+    assert list(found.columns) == ["run", "epoch", "metric", "training", "validation"]
+    assert found.values.tolist()[:2] == [
+        ["a", 1, "loss", 1.0, 1.0],
+        ["a", 2, "loss", 0.5, 0.5],
+    ]
+    assert found.metric.tolist() == ["loss", "loss", "loss", "expression_loss"]
+    assert found.training.tolist() == [1.0, 0.5, 3.0, 2.0]
+    assert found.validation.isna().tolist() == [False, False, True, True]
+    paths = write_curves({"a": table, "b": other}, tmp_path / "out")
+    assert [path.name for path in paths] == ["curves.tsv", "curves.png", "curves.svg"]
+    again = pd.read_csv(paths[0], sep="\t")
+    pd.testing.assert_frame_equal(again, found)
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path):
+    runs = [a_run(tmp_path / f"{where}/cnn", history("loss")) for where in "ab"]
+    assert list(read_histories(runs)) == ["a/cnn", "b/cnn"]
+    with pytest.raises(InputError, match="cnn: this run is given twice"):
+        read_histories([runs[0], runs[0]])
+
+
+def test_an_eighth_run_has_dashes():
+    figure = plot_curves({f"run {n}": history("loss") for n in range(9)})
+    looks = {
+        (line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines[::2]
+    }
+    assert len(looks) == 9
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "history.csv is missing, no epoch has finished"),
+        ("", "history.csv: not a training history"),
+        ("epoch,loss\n", "no epoch with a loss"),
+        ("epoch,accuracy\n1,0.5\n", "no epoch with a loss"),
+        ("loss\n1.0\n", "not a training history: .*epoch"),
+        ("epoch,loss\n1,high\n", "not a training history: .*high"),
+        ("epoch,loss\n,1.0\n", "not a training history"),
+        ("\x00\x01", "not a training history"),
+    ],
+)
+def test_a_damaged_history_is_named(tmp_path, content, message):
+    run = a_run(tmp_path / "run", history("loss"))
+    path = run.folder / "history.csv"
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(RunError, match=message) as caught:
+        read_history(run)
+    assert "\n" not in str(caught.value)

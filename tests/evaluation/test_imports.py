@@ -10,6 +10,9 @@ NUMERIC = (
     "tables",
     "curves",
     "calibration",
+    "joint_calibration",
+    "temperature",
+    "bootstrap",
     "style",
 )
 

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,12 +134,53 @@ def test_csv_is_tidy(table):
         "model",
         "uniform_random",
         "stratified_random",
+        "model_low",
+        "model_high",
     ]
     assert len(rows) == 3 * 5
     cells = {(r["population"], r["modality"], r["metric"]): r for r in rows}
     assert float(cells["masked", "rna", "loss"]["model"]) == 0.2899
     assert cells["mask_token", "dna", "roc_auc"]["model"] == ""
     assert cells["mask_token", "dna", "positions"]["model"] == "900"
+    assert cells["masked", "rna", "loss"]["model_low"] == ""
+
+
+@pytest.fixture
+def table_with_intervals(table):
+    return replace(
+        table,
+        intervals={
+            "masked": {"rna": {"accuracy": (0.8791, 0.8817), "loss": (0.28, math.nan)}}
+        },
+        resampling={"level": 0.95, "blocks": 95, "block_bases": 20_000},
+    )
+
+
+def test_intervals_stand_beside_the_figures_of_the_model(table_with_intervals):
+    markdown = table_with_intervals.to_markdown()
+    assert "| RNA Accuracy | 0.4991 | 0.5087 | 0.8805 [0.8791, 0.8817] |" in markdown
+    assert "| RNA Loss | 1.0001 | 0.6838 | 0.2899 [0.2800, -] |" in markdown
+    assert "| DNA Accuracy | 0.2508 | 0.2639 | 0.4233 |" in markdown
+    sentence = "In brackets: 95% interval, 95 blocks of 20,000 bp"
+    assert markdown.count(f"2,048 RNA.\n{sentence}.\n\n") == 1
+    assert table_with_intervals.to_text().count(f"\n{sentence}\n") == 1
+
+
+def test_intervals_in_json_and_csv(table_with_intervals, table):
+    document = json.loads(table_with_intervals.to_json())
+    cell = document["populations"]["masked"]["rna"]
+    assert cell["model"]["accuracy"] == 0.8805
+    assert cell["model_interval"] == {
+        "accuracy": {"low": 0.8791, "high": 0.8817},
+        "loss": {"low": 0.28, "high": None},
+    }
+    assert document["resampling"]["blocks"] == 95
+    assert "model_interval" not in table.to_json()
+    rows = list(csv.DictReader(table_with_intervals.to_csv().splitlines()))
+    cells = {(r["population"], r["modality"], r["metric"]): r for r in rows}
+    accuracy = cells["masked", "rna", "accuracy"]
+    assert (accuracy["model_low"], accuracy["model_high"]) == ("0.8791", "0.8817")
+    assert cells["masked", "rna", "loss"]["model_high"] == ""
 
 
 def test_files_are_written_whole_and_the_same_each_time(table, tmp_path):

@@ -250,3 +250,29 @@ def test_presets_are_complete(name):
 def test_wrong_settings_are_named(override, message):
     with pytest.raises(ConfigError, match=message):
         _config(override)
+
+
+def test_it_begins_with_the_weights_of_another_run(finished, joint_store, tmp_path):
+    run, _ = finished
+    config = _config(
+        f"training.initial_run={run.folder}",
+        "training.learning_rate=1e-12",
+        "training.epochs=1",
+    )
+    lines = []
+    tuned = fit(config, joint_store, tmp_path / "tuned", say=lines.append)
+    assert f"begins with the weights of {run.folder}" in lines
+    for ours, theirs in zip(_weights(tuned), _weights(run), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_weights_of_another_model_are_refused(finished, joint_store, tmp_path):
+    run, _ = finished
+    config = _config(f"training.initial_run={run.folder}", "model.filters=4")
+    with pytest.raises(RunError, match="has another model") as caught:
+        fit(config, joint_store, tmp_path / "tuned")
+    assert str(run.folder) in str(caught.value)
+    with pytest.raises(RunError, match="not a run"):
+        config = _config(f"training.initial_run={tmp_path}/none")
+        fit(config, joint_store, tmp_path / "tuned")
+    assert not (tmp_path / "tuned").exists()
