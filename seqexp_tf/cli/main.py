@@ -20,6 +20,7 @@ _VERBS = {
     "logo": "Draw the nucleotides a model expects, and the true ones.",
     "curves": "Draw the learning curves of runs over each other.",
     "borders": "Find where expression begins and ends, from DNA alone.",
+    "mutagenesis": "Map what every mutation of a region changes.",
     "tracks": "Write predicted expression for a genome browser.",
     "export": "Write a SavedModel that TF Serving loads.",
     "doctor": "Check the installation and time one step on each device.",

@@ -60,9 +60,7 @@ class SelfAttention(keras.layers.Layer):
         heads = ops.reshape(
             self.project(inputs), (batch, length, 3, self.heads, self.size)
         )
-        query, key, value = (
-            ops.transpose(heads[:, :, part], (0, 2, 1, 3)) for part in range(3)
-        )
+        query, key, value = ops.unstack(ops.transpose(heads, (2, 0, 3, 1, 4)), 3)
         if self.rotary:
             query, key = rotate(query), rotate(key)
         attended = attend(query * self.size**-0.5, key, value)
