@@ -19,6 +19,7 @@ _VERBS = {
     "evaluate": "Score a run beside random baselines.",
     "logo": "Draw the nucleotides a model expects, and the true ones.",
     "curves": "Draw the learning curves of runs over each other.",
+    "report": "Show everything about a run on one HTML page.",
     "borders": "Find where expression begins and ends, from DNA alone.",
     "mutagenesis": "Map what every mutation of a region changes.",
     "tracks": "Write predicted expression for a genome browser.",

@@ -39,9 +39,9 @@ def build_hybrid(config: HybridConfig) -> keras.Model:
         for attention over convolved segments.
     """
     inputs, x = joint_inputs()
-    x = keras.layers.Conv1D(
-        config.filters, config.kernel, padding="same", name="stem"
-    )(x)
+    x = keras.layers.Conv1D(config.filters, config.kernel, padding="same", name="stem")(
+        x
+    )
     x = _residual_stack(x, config, name="encoder")
 
     # Tokens: one for each segment.

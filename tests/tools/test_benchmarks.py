@@ -71,13 +71,13 @@ def test_training_without_pytorch(monkeypatch):
 def test_another_network_is_not_timed(monkeypatch, tmp_path):
     tool = _load("bench_training")
     answers = {"seqexp-tf": {"weights": 10}, "PyTorch": {"weights": 10}}
-    monkeypatch.setattr(tool, "work", lambda contender, *rest: answers[contender])
+    monkeypatch.setattr(tool, "work", lambda _, contender, *rest: answers[contender])
     answers["PyTorch"]["difference"] = float("nan")
     with pytest.raises(click.ClickException, match="outputs differ by nan"):
-        tool.compare(tmp_path)
+        tool.compare("cnn", tmp_path)
     answers["PyTorch"] = {"weights": 11, "difference": 0.0}
     with pytest.raises(click.ClickException, match="10 weights here, 11 in PyTorch"):
-        tool.compare(tmp_path)
+        tool.compare("cnn", tmp_path)
 
 
 @pytest.mark.slow

@@ -1,0 +1,75 @@
+"""The machine and the packages a result was made with."""
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqexp_tf.doctor import check_versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where something was computed.
+
+    Attributes:
+        versions: by package, Python included; "not installed" where it is missing.
+        system: operating system and architecture.
+        processor: its model and the cores this process may use.
+        memory: bytes of the machine; None where unknown.
+        accelerators: as the backend names them; empty on a CPU.
+        backend: of Keras.
+    """
+
+    versions: dict[str, str]
+    system: str
+    processor: str
+    memory: int | None
+    accelerators: tuple[str, ...]
+    backend: str
+
+
+def describe_environment() -> Environment:
+    """Returns the environment of this process."""
+    import keras
+
+    from seqexp_tf.training import hardware
+
+    cores = len(os.sched_getaffinity(0))
+    return Environment(
+        versions={finding.name: finding.value for finding in check_versions()},
+        system=f"{platform.system()} {platform.release()}, {platform.machine()}",
+        processor=f"{_processor()}, {cores} core{'s' if cores > 1 else ''} used",
+        memory=_memory(),
+        accelerators=tuple(_accelerator(name) for name in hardware.gpus()),
+        backend=keras.backend.backend(),
+    )
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.machine()
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else platform.machine()
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError):
+        return None
+
+
+def _accelerator(name: str) -> str:
+    """Adds the model of a GPU where TensorFlow knows it."""
+    import tensorflow as tf
+
+    for device in tf.config.list_physical_devices("GPU"):
+        if device.name == name:
+            details = tf.config.experimental.get_device_details(device)
+            model = details.get("device_name", "unknown model")
+            return f"{name.removeprefix('/physical_device:')}: {model}"
+    return name

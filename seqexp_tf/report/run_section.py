@@ -1,0 +1,78 @@
+"""A report's account of the run, its dataset and where the page was made."""
+
+from seqexp_tf.config import dump
+from seqexp_tf.report.collect import Report
+from seqexp_tf.report.environment import describe_environment
+from seqexp_tf.report.page import Block, Facts, Listing, Missing, Section
+from seqexp_tf.report.wording import listing
+from seqexp_tf.training.config import RunConfig, model_config
+
+
+def run_section(report: Report) -> Section:
+    """Returns configuration, dataset and environment."""
+    run, store = report.inputs.run, report.inputs.store
+    manifest, config = store.manifest, run.config
+    environment = describe_environment()
+    weights = report.inputs.predictor.model.count_params()
+    splits = tuple(
+        (
+            name,
+            f"{store.count(name):,} windows of "
+            f"{listing(manifest['splits'][name]['contigs'])}",
+        )
+        for name in store.splits
+    )
+    dropped = manifest["windows"]["dropped"]
+    gigabytes = environment.memory and f"{environment.memory / 2**30:.0f} GiB"
+    trained = run.dataset
+    blocks: list[Block] = [
+        Facts(
+            caption="Model",
+            items=(
+                ("Architecture", config.model["architecture"]),
+                ("Weights", f"{weights:,}"),
+                ("Receptive field", _receptive_field(config)),
+                ("Hidden in training", " and ".join(config.hidden)),
+                ("Trained on", f"{trained['name']}, {trained['fingerprint'][:16]}"),
+                ("Seed", str(config.training.seed)),
+            ),
+        ),
+        Facts(
+            caption="Dataset",
+            items=(
+                ("Name", manifest["name"]),
+                ("Fingerprint", store.fingerprint),
+                ("Window", f"{store.schema.window:,} bp"),
+                ("Windows written", f"{manifest['windows']['written']:,}"),
+                *((f"Dropped: {why}", f"{n:,}") for why, n in dropped.items()),
+                ("Made by", manifest["created_by"]),
+            ),
+        ),
+        Facts(caption="Splits", items=splits),
+        Facts(
+            caption="Where this page was made",
+            items=(
+                ("Processor", environment.processor),
+                ("Memory", gigabytes or "unknown"),
+                ("GPU", ", ".join(environment.accelerators) or "none"),
+                ("System", environment.system),
+                ("Keras backend", environment.backend),
+                *environment.versions.items(),
+            ),
+        ),
+        Listing(caption="Configuration of the run (TOML)", text=dump(config)),
+    ]
+    if store.fingerprint != trained["fingerprint"]:
+        why = "the page scores the model on another dataset than it was trained on."
+        blocks.insert(0, Missing(what="Note", why=why))
+    return Section(
+        id="run",
+        title="Run",
+        lead="What this model was made from, and where this page was made.",
+        blocks=tuple(blocks),
+    )
+
+
+def _receptive_field(config: RunConfig) -> str:
+    field = getattr(model_config(config), "receptive_field", None)
+    return "the whole window" if field is None else f"{field:,} bp"
