@@ -58,8 +58,9 @@ def command(
     neighbouring windows are too alike to be drawn singly.
 
     --calibrate divides the logits of each output by a temperature fitted on the
-    validation split, keeps it in RUN/temperatures.json for whatever predicts with
-    this run, and writes the reliability of the split before and after.
+    validation split, keeps it in RUN/temperatures.json, and writes the reliability
+    of the split before and after. Other verbs show what the model says unscaled;
+    from Python, JointPredictor takes temperatures.
 
     \b
     Example:

@@ -51,8 +51,8 @@ def command(
 
     It opens the two example loci on the yeast genome, two stretches drawn from the
     test split on any other, and every --region. What `evaluate --calibrate` and
-    `borders` left in RUN is used where it is of this model and this dataset; what is
-    missing is computed and not kept.
+    `borders` left in RUN is used where it is of this model, dataset and annotation;
+    what is missing is computed and not kept.
 
     \b
     Example:

@@ -1,5 +1,6 @@
 """Expression predicted from DNA alone over a whole split, beside baselines."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -42,6 +43,7 @@ from seqexp_tf.evaluation.thresholds import ThresholdCounts
 from seqexp_tf.genome.intervals import interval_mask
 from seqexp_tf.records.regions import STRANDS, GenomeSlice, Region, read_slice
 from seqexp_tf.records.spans import blocks, stored_spans
+from seqexp_tf.records.store import RecordStore
 
 _OF_PROBABILITIES = ("loss", "brier", "ece")
 
@@ -168,8 +170,19 @@ def evaluate_profiles(
             "fingerprint": store.fingerprint,
             "split": split,
             "contigs": list(dict.fromkeys(key[1] for key in tallies)),
+            "reading_frames": (
+                None if frames is None else hash_frames(store, split, frames)
+            ),
         },
     )
+
+
+def hash_frames(store: RecordStore, split: str, frames: pd.DataFrame) -> str:
+    """Returns the sha256 of the reading frames on the contigs of a split."""
+    contigs = store.manifest["splits"][split]["contigs"]
+    columns = ["contig", "start", "end", "strand"]
+    rows = frames.loc[frames.contig.isin(contigs), columns].sort_values(columns)
+    return hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
 
 
 def _hard(expressed: np.ndarray) -> _Calls:

@@ -176,10 +176,17 @@ def _read_regions(path: Path, bases: int, window_size: int | None) -> pd.DataFra
                 f"{path}: column {name!r} is {table[name].dtype}, or has gaps; "
                 "expected whole numbers"
             )
-    size = int(table["window_size"].iloc[0]) if window_size is None else window_size
+    first = int(table["window_size"].iloc[0])
+    size = first if window_size is None else window_size
+    wanted = "as in all rows"
+    if window_size is not None and first != window_size:
+        wanted = (
+            "the recipe's windows.size; the windows of an archive are given, set it"
+        )
+        wanted += f" to {first}, or convert from [source.genome]"
     offset = table["offset"].to_numpy()
     checks = (
-        ("window_size", table["window_size"] != size, f"{size}, as in all rows"),
+        ("window_size", table["window_size"] != size, f"{size}, {wanted}"),
         ("window_size", table["window_size"] < 1, "1 or more"),
         ("strand", ~table["strand"].isin(["+", "-"]), "'+' or '-'"),
         ("contig", ~table["contig"].map(_is_name), "the name of a contig"),

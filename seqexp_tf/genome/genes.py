@@ -38,10 +38,13 @@ def annotation_of(
     resolver = ContigNames(sizes)
     names = {name: resolver.resolve(name, among=own) for name in own}
     missing = [name for name in wanted if name not in names.values()]
-    if missing:
+    # A file may declare the contigs of one genome and hold the features of another.
+    foreign = not any(names[name] for name in table.contig.unique())
+    if missing or foreign:
         raise InputError(
-            f"{path}: no contig here is {_listing(missing)} of the dataset; its "
-            f"contigs: {_listing(list(own))}; give the annotation of the same genome"
+            f"{path}: no contig here is {_listing(missing or wanted)} of the dataset; "
+            f"its features are on {_listing(list(table.contig.unique()))}; give the "
+            "annotation of the same genome"
         )
     for name, length in lengths.items():
         expected = sizes.get(names[name] or "")

@@ -16,8 +16,8 @@ from seqexp_tf.evaluation.joint import evaluate_joint
 from seqexp_tf.evaluation.joint_calibration import Calibration
 from seqexp_tf.evaluation.predictor import JointPredictor
 from seqexp_tf.evaluation.profile_prediction import count_windows
-from seqexp_tf.evaluation.profile_scores import ANNOTATION, ProfileEvaluation
-from seqexp_tf.evaluation.profiles import evaluate_profiles
+from seqexp_tf.evaluation.profile_scores import ProfileEvaluation
+from seqexp_tf.evaluation.profiles import evaluate_profiles, hash_frames
 from seqexp_tf.evaluation.temperature import SPLIT, fit_temperatures
 from seqexp_tf.genome.genes import annotation_of, gene_table, open_reading_frames
 from seqexp_tf.records.spans import stored_spans
@@ -137,6 +137,14 @@ def prepare_report(
     )
 
 
+def _same_frames(inputs: ReportInputs, profiles: ProfileEvaluation) -> bool:
+    """Whether stored scores are beside the reading frames asked for, if any were."""
+    if inputs.frames is None:
+        return True
+    wanted = hash_frames(inputs.store, inputs.split, inputs.frames)
+    return profiles.dataset.get("reading_frames") == wanted
+
+
 def collect_report(inputs: ReportInputs, *, step: Step = quiet) -> Report:
     """Scores a run, or takes its scores where an earlier verb left them.
 
@@ -158,8 +166,7 @@ def collect_report(inputs: ReportInputs, *, step: Step = quiet) -> Report:
     profiles = None
     if "expression" in inputs.run.config.hidden:
         profiles = stored.profiles()
-        wanted = inputs.frames is not None
-        if profiles is None or (wanted and ANNOTATION not in profiles.curves):
+        if profiles is None or not _same_frames(inputs, profiles):
             profiles = _evaluate_profiles(inputs, step)
     return Report(
         inputs=inputs,

@@ -90,7 +90,7 @@ def test_contigs_that_do_not_match_name_both_sides(tmp_path):
     with pytest.raises(InputError) as error:
         annotation_of(path, SIZES, contigs=["chrI", "chrII"])
     assert str(error.value) == (
-        f"{path}: no contig here is chrI, chrII of the dataset; its contigs: "
+        f"{path}: no contig here is chrI, chrII of the dataset; its features are on "
         "scaffold_1; give the annotation of the same genome"
     )
 
@@ -150,3 +150,9 @@ def test_reading_frames_say_what_is_expressed(yeast, name, accuracy):
         assert expected == pytest.approx(
             {"chrIV": 0.851, "chrIX": 0.830}[contig], abs=0.0015
         )
+
+
+def test_declared_contigs_do_not_excuse_features_of_another_genome(tmp_path):
+    text = "##sequence-region I 1 1000\nscaffold_1\tx\tgene\t1\t5\t.\t+\t.\tID=a\n"
+    with pytest.raises(InputError, match="its features are on scaffold_1"):
+        annotation_of(_written(tmp_path, text), SIZES, contigs=["chrI"])

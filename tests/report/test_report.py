@@ -16,6 +16,7 @@ from seqexp_tf.errors import DatasetError, InputError, RunError, SeqExpError
 from seqexp_tf.interpretation.receptive_field import NotLocal
 from seqexp_tf.records.regions import Region, read_slice
 from seqexp_tf.records.store import RecordStore
+from seqexp_tf.report import collect
 from seqexp_tf.report.calibration_section import calibration_section
 from seqexp_tf.report.collect import collect_report, prepare_report
 from seqexp_tf.report.compose import compose
@@ -407,6 +408,15 @@ def test_stored_results_are_used_while_they_hold(
     model = kept.folder / "model.keras"
     model.write_bytes(_fit(store, tmp_path / "other").model_path.read_bytes())
     assert len(steps_of(kept)) == 3
+
+
+def test_stored_scores_beside_other_reading_frames_are_not_used(inputs, report):
+    assert collect._same_frames(inputs, report.profiles)
+    moved = inputs.frames.assign(start=inputs.frames.start + 3)
+    other = replace(inputs, frames=moved)
+    assert not collect._same_frames(other, report.profiles)
+    without = replace(inputs, frames=None)
+    assert collect._same_frames(without, report.profiles)
 
 
 # The command
