@@ -34,14 +34,16 @@ def load_model(preset: str, run: Path | None):
     """Returns the model of a run, or an untrained one of a preset."""
     import keras
 
-    from seqexp_tf.training import trainer
+    from seqexp_tf.training import hardware, trainer
     from seqexp_tf.training.config import read_preset, read_run_config
     from seqexp_tf.training.run import Run
 
     if run is not None:
         return Run.open(run).load_model()
     keras.utils.set_random_seed(1)
-    return trainer.build_model(read_run_config(read_preset(preset)), "float32")
+    model = trainer.build_model(read_run_config(read_preset(preset)), "float32")
+    model.jit_compile = hardware.compiles()
+    return model
 
 
 def make_window(window: int) -> dict[str, np.ndarray]:

@@ -91,6 +91,11 @@ def command(
     """
     from seqexp_tf.evaluation.files import require_writable, write_file
     from seqexp_tf.genome.genes import annotation_of, gene_table
+    from seqexp_tf.interpretation.mutation_map import (
+        MEASURES,
+        read_map,
+        require_within,
+    )
     from seqexp_tf.records.regions import find_region
     from seqexp_tf.records.store import RecordStore
     from seqexp_tf.training.run import Run
@@ -99,8 +104,11 @@ def command(
     store = RecordStore.open(data or Path(trained.dataset["folder"]))
     trained.check_dataset(store)
     mutated, part, sum_over = (
-        text and find_region(store, text) for text in (region, zoom, target)
+        None if text is None else find_region(store, text)
+        for text in (region, zoom, target)
     )
+    if part is not None:
+        require_within("zoom", part, mutated, "the mutated region")
     folder = out or run / "mutagenesis"
     genes = None
     if annotation is not None:
@@ -112,15 +120,8 @@ def command(
     from seqexp_tf.evaluation.style import save_figure
     from seqexp_tf.interpretation.influence import influence_table, most_influential
     from seqexp_tf.interpretation.mutagenesis import write_mutagenesis
-    from seqexp_tf.interpretation.mutation_map import (
-        MEASURES,
-        read_map,
-        require_within,
-    )
     from seqexp_tf.interpretation.mutation_plots import plot_influence, plot_map
 
-    if part is not None:
-        require_within("zoom", part, mutated, "the mutated region")
     predictor = JointPredictor.open(trained, store, batch_size=batch_size)
     stem = folder / _name(mutated, strand, labels, whole_window)
     with tqdm(total=len(mutated), unit=" bases", leave=False, disable=None) as bar:

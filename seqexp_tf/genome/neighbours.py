@@ -44,7 +44,7 @@ def locate(genes: pd.DataFrame, contig: str, positions: np.ndarray) -> pd.DataFr
                 "place": _words(position, inside.label, left, right),
             }
         )
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, dtype=object)
     distances = ["left_distance", "right_distance"]
     return table.astype(dict.fromkeys(distances, "Int64"))
 

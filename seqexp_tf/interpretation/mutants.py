@@ -140,6 +140,7 @@ def in_float32(model: keras.Model) -> keras.Model:
         return model
     copy = keras.models.clone_model(model, clone_function=_layer_in_float32)
     copy.set_weights(model.get_weights())
+    copy.jit_compile = model.jit_compile
     return copy
 
 

@@ -117,7 +117,7 @@ def read_map(path: Path) -> MutationMap:
             return map_of({name: arrays[name] for name in arrays.files})
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path}: no mutagenesis map ({error}); make one with "
             "`seqexp-tf mutagenesis`"

@@ -197,7 +197,8 @@ def _lay_out(across: Region, down: Region, genes: pd.DataFrame | None) -> _Panel
 
 
 def _title(found: MutationMap, across: Region) -> str:
-    return f"Mutagenesis of {across}: expression of the {found.strand} strand"
+    strand = {"+": "plus", "-": "minus"}[found.strand]
+    return f"Mutagenesis of {across}: expression of the {strand} strand"
 
 
 def _explain(text: str, ax: "Axes") -> None:
@@ -313,12 +314,12 @@ def _draw_effects(found: MutationMap, ax: "Axes", figure: "Figure") -> None:
 
     region = found.region
     known = np.abs(found.effect[np.isfinite(found.effect)])
-    top = float(np.percentile(known, _BRIGHTEST)) or 1.0
+    top = float(np.percentile(known, _BRIGHTEST)) if known.size else 0.0
     image = ax.imshow(
         _coarse(found.effect).T,
         cmap=matplotlib.colormaps["RdBu_r"].with_extremes(bad="0.85"),
-        vmin=-top,
-        vmax=top,
+        vmin=-(top or 1),
+        vmax=top or 1,
         aspect="auto",
         interpolation="nearest",
         extent=(region.start + 0.5, region.end + 0.5, 3.5, -0.5),

@@ -80,7 +80,7 @@ class Propagation:
                 self._sums[at] += step.layer.bias
             self._kept.append(step.layer.activation(self._sums[at]))
         self._propagate = _compiled(self._difference, inputs[sequence].shape[2])
-        self.reference: np.ndarray = ops.convert_to_numpy(self._kept[-1])[0, first:last]
+        self.reference: np.ndarray = np.asarray(self._kept[-1])[0, first:last]
 
     def mutate(self, positions: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Returns the recorded output of mutants.
@@ -93,13 +93,13 @@ class Propagation:
             float32 ``(mutants, recorded, ...)``.
         """
         low, high = int(positions.min()), int(positions.max()) + 1
-        kept = ops.convert_to_numpy(self._kept[self._sequence])[0]
+        kept = np.asarray(self._kept[self._sequence])[0]
         made = np.zeros((len(positions), high - low, kept.shape[1]), np.float32)
         made[np.arange(len(positions)), positions - low] = values - kept[positions]
         result = np.repeat(self.reference[None], len(positions), axis=0)
         if self._graph.reach[-1] is not None:
             start, change = self._propagate(np.int32(low), np.int32(high), made)
-            change = ops.convert_to_numpy(change)
+            change = np.asarray(change)
             self._add(result, positions, int(start), change)
         return result
 
@@ -110,8 +110,9 @@ class Propagation:
             reach = self._graph.reach[at]
             if reach is not None:
                 first, last = self._rows[at].tolist()
-                start = _between(low - reach[0], first, last)
-                end = _between(high + reach[1], first, last)
+                # At least a row, as a convolution to no rows fails.
+                start = _between(low - reach[0], first, last - 1)
+                end = _between(high + reach[1], start + 1, last)
                 changes[at] = start, self._change(at, step, changes, start, end)
         return changes[len(self._kept) - 1]
 

@@ -345,6 +345,8 @@ def test_mixed_precision_is_computed_in_float32(tmp_path):
     found = mutants.logits(positions, bases)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
     assert in_float32(plain) is plain
+    model.jit_compile = False
+    assert in_float32(model).jit_compile is False
     assert {layer.compute_dtype for layer in in_float32(model).layers} == {"float32"}
 
 
@@ -362,6 +364,7 @@ np.save(sys.argv[3], mutants.logits(case["positions"], case["bases"]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="JAX is missing; pip install jax"
 )
