@@ -12,7 +12,6 @@ from keras import ops
 from seqexp_tf.interpretation.receptive_field import LocalGraph, LocalStep
 
 Tensor = Any
-_Rows = tuple[Tensor, Tensor]  # The number of the first, and the rows.
 _FEW = 8  # Filters.
 
 _LINEAR = (
@@ -67,20 +66,29 @@ class Propagation:
         self._kept: list[Tensor] = [
             ops.convert_to_tensor(inputs[name]) for name in graph.inputs
         ]
-        self._kernels: dict[int, _Kernel] = {}
         self._sums: dict[int, Tensor] = {}  # Before the activation.
         for at, step in enumerate(graph.steps, start=len(graph.inputs)):
             read = [self._kept[tensor] for tensor in step.inputs]
-            if not isinstance(step.layer, (keras.layers.Conv1D, keras.layers.Dense)):
+            if not _has_kernel(step.layer):
                 self._kept.append(_apply(step.layer, read))
                 continue
-            self._kernels[at] = _Kernel(step)
-            self._sums[at] = self._kernels[at].apply(0, read[0], 0, length)
+            kernel = ops.convert_to_tensor(step.layer.kernel)
+            if isinstance(step.layer, keras.layers.Dense):
+                self._sums[at] = ops.matmul(read[0], kernel)
+            else:
+                margins = [(0, 0), (step.left, step.right), (0, 0)]
+                self._sums[at] = ops.conv(
+                    ops.pad(read[0], margins),
+                    kernel,
+                    padding="valid",
+                    dilation_rate=step.layer.dilation_rate[0],
+                )
             if step.layer.use_bias:
                 self._sums[at] += step.layer.bias
             self._kept.append(step.layer.activation(self._sums[at]))
-        self._propagate = _compiled(self._difference, inputs[sequence].shape[2])
         self.reference: np.ndarray = np.asarray(self._kept[-1])[0, first:last]
+        self._moves = self._plan()
+        self._difference = _compiled(self._propagate, inputs[sequence].shape[2])
 
     def mutate(self, positions: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Returns the recorded output of mutants.
@@ -98,55 +106,67 @@ class Propagation:
         made[np.arange(len(positions)), positions - low] = values - kept[positions]
         result = np.repeat(self.reference[None], len(positions), axis=0)
         if self._graph.reach[-1] is not None:
-            start, change = self._propagate(np.int32(low), np.int32(high), made)
-            change = np.asarray(change)
-            self._add(result, positions, int(start), change)
+            rows = self._stretches(low, high)
+            change = self._difference(rows, self._cuts(rows), made)
+            self._add(result, positions, int(rows[-1, 0]), np.asarray(change))
         return result
 
-    def _difference(self, low: Tensor, high: Tensor, made: Tensor) -> _Rows:
-        """The difference in the output that one in rows ``low`` to ``high`` makes."""
-        changes: dict[int, _Rows] = {self._sequence: (low, made)}
+    def _plan(self) -> dict[int, list[_Move]]:
+        """By tensor, the moves of rows of others that make it."""
+        moves: dict[int, list[_Move]] = {}
         for at, step in enumerate(self._graph.steps, start=len(self._graph.inputs)):
-            reach = self._graph.reach[at]
-            if reach is not None:
-                first, last = self._rows[at].tolist()
-                # At least a row, as a convolution to no rows fails.
-                start = _between(low - reach[0], first, last - 1)
-                end = _between(high + reach[1], start + 1, last)
-                changes[at] = start, self._change(at, step, changes, start, end)
-        return changes[len(self._kept) - 1]
+            changed = [t for t in step.inputs if self._graph.reach[t] is not None]
+            if changed and _by_taps(step.layer):
+                (dilation,) = step.layer.dilation_rate
+                moves[at] = [
+                    _Move(changed[0], at, shift=shift)
+                    for shift in range(step.left, -step.right - 1, -dilation)
+                ]
+            elif changed:
+                moves[at] = [_Move(t, at, step.left, step.right) for t in changed]
+        return moves
 
-    def _change(
-        self,
-        at: int,
-        step: LocalStep,
-        changes: Mapping[int, _Rows],
-        start: Tensor,
-        end: Tensor,
-    ) -> Tensor:
-        """Rows ``start`` to ``end`` of the difference in what a step makes."""
-        layer = step.layer
-        kept = self._kept[at][:, start:end]
-        if at in self._kernels:
-            change = self._kernels[at].apply(*changes[step.inputs[0]], start, end)
-            if layer.activation is keras.activations.linear:
-                return change
-            return layer.activation(self._sums[at][:, start:end] + change) - kept
-        mutants = ops.shape(changes[self._sequence][1])[0]
-        read = []
-        for tensor in step.inputs:
-            if tensor in changes:
-                read.append(_cut(*changes[tensor], start, end))
-            else:
-                none = ops.zeros_like(self._kept[tensor][:, start:end])
-                read.append(ops.repeat(none, mutants, axis=0))
-        if type(layer) in _LINEAR:
-            return _apply(layer, read)
-        read = [
-            self._kept[tensor][:, start:end] + change
-            for tensor, change in zip(step.inputs, read, strict=True)
-        ]
-        return _apply(layer, read) - kept
+    def _stretches(self, low: int, high: int) -> np.ndarray:
+        """First row and exclusive end of each tensor's stretch, int32."""
+        rows = np.zeros((len(self._kept), 2), np.int32)
+        for at, reach in enumerate(self._graph.reach):
+            if reach is not None:
+                first, last = self._rows[at]
+                # At least a row, as a convolution to no rows fails.
+                start = np.clip(low - reach[0], first, last - 1)
+                rows[at] = start, np.clip(high + reach[1], start + 1, last)
+        rows[self._sequence] = low, high
+        return rows
+
+    def _cuts(self, rows: np.ndarray) -> np.ndarray:
+        """Of each move, the rows taken and those of zeros around them.
+
+        Returns:
+            int32 ``(moves, 4)``: first row and exclusive end within the source, zeros
+            before and after.
+        """
+        moves = [move for group in self._moves.values() for move in group]
+        source = rows[[move.source for move in moves]]
+        source = source + np.array([[move.shift] for move in moves])
+        target = rows[[move.target for move in moves]]
+        target = target + np.array([[-move.left, move.right] for move in moves])
+        taken = np.clip(source, target[:, :1], target[:, 1:])
+        within = np.maximum(taken - source[:, :1], 0)
+        around = (taken - target) * np.array([1, -1])
+        return np.concatenate([within, around], axis=1).astype(np.int32)
+
+    def _propagate(self, rows: Tensor, cuts: Tensor, made: Tensor) -> Tensor:
+        """The difference in the output on its stretch; see ``mutate``."""
+        count = sum(map(len, self._moves.values()))
+        numbers = iter(ops.unstack(ops.reshape(cuts, (-1,)), 4 * count))
+        stretches = iter(ops.unstack(ops.reshape(rows, (-1,)), 2 * len(self._kept)))
+        ends = [(start, next(stretches)) for start in stretches]
+        changes = {self._sequence: made}
+        for at, moves in self._moves.items():
+            def move(change, of=None):
+                return _cut(change, *(next(numbers) for _ in range(4)))
+            changes[at] = self._change(at, changes, ends[at], numbers)
+        return changes[len(self._kept) - 1]
 
     def _add(
         self, result: np.ndarray, positions: np.ndarray, start: int, change: np.ndarray
