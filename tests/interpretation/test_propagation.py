@@ -32,7 +32,7 @@ def _randomize(model, seed=0):
     """Gives biases and normalisations weights of their own too."""
     rng = np.random.default_rng(seed)
     for weight in model.weights:
-        scale = 1.0 / np.sqrt(np.prod(weight.shape[:-1]) or 1)
+        scale = 0.7 / np.sqrt(np.prod(weight.shape[:-1]) or 1)
         noise = scale * rng.standard_normal(weight.shape)
         positive = weight.path.endswith(("gamma", "moving_variance"))
         weight.assign(1 + 0.3 * np.abs(noise) if positive else noise)
