@@ -398,3 +398,16 @@ def test_temperature_divides_every_logit():
     np.testing.assert_array_equal(
         plain.logits(positions, bases), 2 * tempered.logits(positions, bases)
     )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CNNConfig(filters=1),
+        CNNConfig(filters=1, kernel=15, dilations=tuple(2**i for i in range(10))),
+        CNNConfig(filters=1, kernel=4, block_kernel=2, dilations=(3,)),
+    ],
+)
+def test_the_receptive_field_is_that_of_the_configuration(config):
+    graph = local_graph(build_cnn(config), OUTPUT, sequence="sequence")
+    assert graph.receptive_field == config.receptive_field
