@@ -1,6 +1,6 @@
 """Whether predicted probabilities mean what they say: reliability by class."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,6 +109,18 @@ class ExpressionReliability(Reliability):
             self._add(0, sigmoid(logit.astype(np.float64)), label == 1)
 
 
+def _nucleotides(
+    labels: np.ndarray, logits: np.ndarray, mask: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields true bases ``(n,)`` and probabilities ``(n, 5)`` of scored positions."""
+    true, selected = select_labels(
+        labels, mask, classes=len(ALPHABET), scored=len(BASES)
+    )
+    scores = select_logits(logits, selected, classes=len(ALPHABET))
+    for label, logit in chunks(true, scores):
+        yield label, softmax(logit.astype(np.float64))
+
+
 class NucleotideReliability(Reliability):
     """Reliability of p(A), p(C), p(G), p(T), each against the rest."""
 
@@ -119,12 +131,7 @@ class NucleotideReliability(Reliability):
         self, labels: np.ndarray, logits: np.ndarray, mask: np.ndarray | None = None
     ) -> None:
         """Adds one batch; arguments and errors as ``NucleotideMetrics.update``."""
-        true, selected = select_labels(
-            labels, mask, classes=len(ALPHABET), scored=len(BASES)
-        )
-        scores = select_logits(logits, selected, classes=len(ALPHABET))
-        for label, logit in chunks(true, scores):
-            p = softmax(logit.astype(np.float64))
+        for label, p in _nucleotides(labels, logits, mask):
             for base in range(len(BASES)):
                 self._add(base, p[:, base], label == base)
 
@@ -146,12 +153,7 @@ class TopLabelReliability(Reliability):
         self, labels: np.ndarray, logits: np.ndarray, mask: np.ndarray | None = None
     ) -> None:
         """Adds one batch; arguments and errors as ``NucleotideMetrics.update``."""
-        true, selected = select_labels(
-            labels, mask, classes=len(ALPHABET), scored=len(BASES)
-        )
-        scores = select_logits(logits, selected, classes=len(ALPHABET))
-        for label, logit in chunks(true, scores):
-            p = softmax(logit.astype(np.float64))
+        for label, p in _nucleotides(labels, logits, mask):
             self._add(0, p.max(axis=-1), p.argmax(axis=-1) == label)
 
 

@@ -1,21 +1,15 @@
 """``seqexp-tf borders`` and ``seqexp-tf tracks`` on a run that was never trained."""
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from seqexp_tf.cli.main import main
-from seqexp_tf.config import build, dump
 from seqexp_tf.evaluation.borders import TOLERANCES
 from seqexp_tf.genome.intervals import read_bed
 from seqexp_tf.genome.tracks import BigWigTrack
 from seqexp_tf.records.store import RecordStore
-from seqexp_tf.training.config import RunConfig
-from seqexp_tf.training.run import CONFIG, DATASET, MODEL, SCHEMA, describe_dataset
-from seqexp_tf.training.trainer import build_model
 
 GENES = """\
 ##gff-version 3
@@ -27,17 +21,9 @@ C\tx\tCDS\t301\t600\t.\t-\t0\tID=d;Parent=b
 
 
 @pytest.fixture(scope="module")
-def run(joint_folder, tmp_path_factory):
-    store = RecordStore.open(joint_folder)
+def run(joint_folder, tmp_path_factory, write_run):
     folder = tmp_path_factory.mktemp("borders") / "run"
-    folder.mkdir()
-    model = {"architecture": "cnn", "filters": 4, "dilations": [2]}
-    config = build(RunConfig, {"model": model}, origin="test")
-    (folder / CONFIG).write_text(dump(config))
-    (folder / SCHEMA).write_text(store.schema.to_json())
-    (folder / DATASET).write_text(json.dumps(describe_dataset(store)))
-    build_model(config, "float32").save(folder / MODEL)
-    return folder
+    return write_run(folder, RecordStore.open(joint_folder))
 
 
 @pytest.fixture
@@ -45,20 +31,6 @@ def annotation(tmp_path):
     path = tmp_path / "genes.gff3"
     path.write_text(GENES)
     return path
-
-
-@pytest.fixture
-def call(capfd, monkeypatch):
-    """Runs the command line in this process: (exit code, stdout, stderr)."""
-
-    def run_it(*arguments):
-        monkeypatch.setattr(sys, "argv", ["seqexp-tf", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capfd.readouterr()
-        return stop.value.code, captured.out, captured.err
-
-    return run_it
 
 
 def _names(folder):

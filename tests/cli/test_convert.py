@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tomli_w
 
-from seqexp_tf.cli.main import main
 from seqexp_tf.genome.archive import write_archive
 from seqexp_tf.genome.windows import tile
 from seqexp_tf.records.recipe import read_recipe
@@ -19,19 +18,14 @@ from seqexp_tf.records.store import RecordStore
 
 
 @pytest.fixture
-def run(capfd, monkeypatch):
-    """Runs the command line in this process: (exit code, stdout, stderr)."""
+def run(call):
+    """Runs the command line in this process, conversions on one worker."""
 
-    def call(*arguments) -> tuple[int, str, str]:
-        if arguments[0] == "convert":
-            arguments = (*arguments, "--workers", 1)
-        monkeypatch.setattr(sys, "argv", ["seqexp-tf", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capfd.readouterr()
-        return stop.value.code, captured.out, captured.err
+    def alone(*arguments) -> tuple[int, str, str]:
+        one = ("--workers", 1) if arguments[0] == "convert" else ()
+        return call(*arguments, *one)
 
-    return call
+    return alone
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """``seqexp-tf logo`` on a run that was never trained."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,32 +7,17 @@ from click.testing import CliRunner
 
 from seqexp_tf.cli import logo
 from seqexp_tf.cli.main import cli
-from seqexp_tf.config import build, dump
 from seqexp_tf.errors import InputError, RunError
 from seqexp_tf.interpretation import logos
 from seqexp_tf.records.store import RecordStore
-from seqexp_tf.training.config import RunConfig
-from seqexp_tf.training.run import CONFIG, DATASET, MODEL, SCHEMA, describe_dataset
-from seqexp_tf.training.trainer import build_model
 
 REGION = "chrA:301-600"
 
 
-def _write_run(folder, store, **tables):
-    folder.mkdir()
-    model = {"architecture": "cnn", "filters": 8, "dilations": [2, 4]}
-    config = build(RunConfig, {"model": model, **tables}, origin="test")
-    (folder / CONFIG).write_text(dump(config))
-    (folder / SCHEMA).write_text(store.schema.to_json())
-    (folder / DATASET).write_text(json.dumps(describe_dataset(store)))
-    build_model(config, "float32").save(folder / MODEL)
-    return folder
-
-
 @pytest.fixture(scope="module")
-def run(joint_folder, tmp_path_factory):
-    store = RecordStore.open(joint_folder)
-    return _write_run(tmp_path_factory.mktemp("logo") / "run", store)
+def run(joint_folder, tmp_path_factory, write_run):
+    folder = tmp_path_factory.mktemp("logo") / "run"
+    return write_run(folder, RecordStore.open(joint_folder))
 
 
 def _logo(*arguments):
@@ -159,8 +142,10 @@ def test_many_stretches_take_several_figures(run, tmp_path, monkeypatch):
     assert {f"{stem}.png", f"{stem}_from_3.png"} <= _names(tmp_path)
 
 
-def test_a_run_that_hid_no_base_is_said_to_know_little(joint_store, tmp_path):
-    run = _write_run(tmp_path / "run", joint_store, masking={"sequence_fraction": 0.0})
+def test_a_run_that_hid_no_base_is_said_to_know_little(
+    joint_store, tmp_path, write_run
+):
+    run = write_run(tmp_path / "run", joint_store, masking={"sequence_fraction": 0.0})
     result = _logo(run, "--region", "chrA:301-310")
     assert result.exit_code == 0, result.output
     assert "trained with no base hidden" in result.stderr
