@@ -27,8 +27,8 @@ COLUMNS = (
     "biotype",
 )
 
-_GENES = frozenset({"gene", "ncRNA_gene", "pseudogene", "transposable_element_gene"})
-_TRANSCRIPTS = frozenset(
+GENES = frozenset({"gene", "ncRNA_gene", "pseudogene", "transposable_element_gene"})
+TRANSCRIPTS = frozenset(
     "mRNA transcript primary_transcript ncRNA lnc_RNA lncRNA miRNA rRNA tRNA snRNA "
     "snoRNA pseudogenic_transcript unconfirmed_transcript".split()
 )
@@ -67,15 +67,15 @@ def _identity(feature: str, attributes: _Attributes, *, gtf: bool) -> tuple:
         biotype = _first(attributes, "biotype", "gene_biotype", "gene_type")
         name = _first(attributes, "Name", "gene_name", "gene")
         return get("ID"), name, get("Parent"), gene, transcript, biotype
-    if feature in _GENES:
+    if feature in GENES:
         identity, parent, name = gene, None, get("gene_name")
-    elif feature in _TRANSCRIPTS:
+    elif feature in TRANSCRIPTS:
         identity, parent = transcript, gene
         name = _first(attributes, "transcript_name", "gene_name")
     else:
         identity, parent, name = None, transcript, get("gene_name")
     keys = ("biotype", "gene_biotype", "gene_type")
-    if feature not in _GENES:
+    if feature not in GENES:
         keys = ("transcript_biotype", "transcript_type", *keys)
     return identity, name, parent, gene, transcript, _first(attributes, *keys)
 
@@ -186,9 +186,9 @@ def _inherit(table: pd.DataFrame) -> None:
     )
     known = {}
     for identity, feature, parent, gene, transcript in own:
-        if feature in _GENES:
+        if feature in GENES:
             gene = gene or identity
-        elif feature in _TRANSCRIPTS:
+        elif feature in TRANSCRIPTS:
             transcript = transcript or identity
         known.setdefault(identity, (parent, gene, transcript))
 
@@ -205,8 +205,8 @@ def _inherit(table: pd.DataFrame) -> None:
         return None
 
     for name, column, features in (
-        ("gene_id", 1, _GENES),
-        ("transcript_id", 2, _TRANSCRIPTS),
+        ("gene_id", 1, GENES),
+        ("transcript_id", 2, TRANSCRIPTS),
     ):
         table[name] = pd.Series(
             [
@@ -261,9 +261,9 @@ def transcripts(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns contig, start, end (0-based half-open), strand, id; in file order.
     """
-    chosen, column = table[table["feature"].isin(_TRANSCRIPTS)], "transcript_id"
+    chosen, column = table[table["feature"].isin(TRANSCRIPTS)], "transcript_id"
     if chosen.empty:
-        chosen, column = table[table["feature"].isin(_GENES)], "gene_id"
+        chosen, column = table[table["feature"].isin(GENES)], "gene_id"
     result = chosen[["contig", "start", "end", "strand"]].reset_index(drop=True)
     named = [
         specific or general

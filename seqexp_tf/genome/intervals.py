@@ -1,6 +1,7 @@
 """Intervals: BED and narrowPeak files, region text, and painting them over bases."""
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,11 @@ def read_bed(path: str | Path) -> pd.DataFrame:
 
     Reference: UCSC BED and ENCODE narrowPeak format descriptions.
     """
-    rows: list[tuple] = []
-    for number, line in text_lines(path):
-        if line.strip() and not _SKIPPED.match(line):
-            rows.append(_bed_row(f"{path}: line {number}", line))
+    return bed_table([row for _, row, _ in bed_lines(path)])
+
+
+def bed_table(rows: Sequence[tuple]) -> pd.DataFrame:
+    """Returns rows of ``bed_lines`` as the table of ``read_bed``."""
     values = zip(*rows, strict=True) if rows else [()] * len(_COLUMNS)
     kinds = (object, np.int64, np.int64, object, np.float64, object)
     return pd.DataFrame(
@@ -39,6 +41,18 @@ def read_bed(path: str | Path) -> pd.DataFrame:
             for name, column, kind in zip(_COLUMNS, values, kinds, strict=True)
         }
     )
+
+
+def bed_lines(path: str | Path) -> Iterator[tuple[str, tuple, list[str]]]:
+    """Yields, for each interval of a BED file, its place, its row and all its fields.
+
+    The place is ``FILE: line N`` for a message, the row that of ``read_bed``.
+    """
+    for number, line in text_lines(path):
+        if line.strip() and not _SKIPPED.match(line):
+            place = f"{path}: line {number}"
+            fields = line.split("\t") if "\t" in line else line.split()
+            yield place, _bed_row(place, fields), fields
 
 
 def write_bed(path: str | Path, table: pd.DataFrame) -> None:
@@ -57,8 +71,7 @@ def write_bed(path: str | Path, table: pd.DataFrame) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _bed_row(where: str, line: str) -> tuple:
-    fields = line.split("\t") if "\t" in line else line.split()
+def _bed_row(where: str, fields: list[str]) -> tuple:
     if len(fields) < 3 or not fields[0]:
         raise InputError(
             f"{where}: {len(fields)} columns, expected contig, start, end (BED)"

@@ -15,7 +15,17 @@ from seqexp_tf.genome.contigs import nearest
 from seqexp_tf.genome.files import atomic_path
 
 _MAGIC = 0x888FFC26  # Kent et al. 2010, doi:10.1093/bioinformatics/btq351
+_HEADS = (struct.pack("<I", _MAGIC), struct.pack(">I", _MAGIC))
 _ENTRIES = 1 << 18  # values written at once
+
+
+def is_bigwig(path: str | Path) -> bool:
+    """Whether a file begins as a bigWig; `InputError` where it cannot be read."""
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.read(4) in _HEADS
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 class BigWigTrack:
@@ -78,7 +88,7 @@ class BigWigTrack:
             raise InputError(f"{self.path}: no such file") from error
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read ({error})") from error
-        if head not in (struct.pack("<I", _MAGIC), struct.pack(">I", _MAGIC)):
+        if head not in _HEADS:
             raise InputError(
                 f"{self.path}: not a bigWig (it begins with {head!r}); convert a "
                 "bedGraph or wiggle file with bedGraphToBigWig or wigToBigWig"

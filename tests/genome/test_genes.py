@@ -3,10 +3,16 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from seqexp_tf.errors import InputError
-from seqexp_tf.genome.genes import annotation_of, gene_table, open_reading_frames
+from seqexp_tf.genome.genes import (
+    annotation_of,
+    gene_table,
+    open_reading_frames,
+    with_utrs,
+)
 from seqexp_tf.genome.intervals import interval_mask
 
 SIZES = {"chrI": 1000, "chrII": 500, "chrVI": 300}
@@ -71,6 +77,22 @@ def test_frames_stand_in_for_genes(tmp_path):
         _written(tmp_path, "".join(lines)), SIZES, contigs=["chrI", "chrII"]
     )
     assert gene_table(table).label.tolist() == ["A1", "B1"]
+
+
+def test_utrs_lie_before_and_after_along_the_strand():
+    frames = pd.DataFrame(
+        [
+            ("chrI", 300, 400, "+", "a"),
+            ("chrI", 300, 400, "-", "b"),
+            ("chrI", 20, 30, "+", "c"),
+        ],
+        columns=["contig", "start", "end", "strand", "id"],
+    )
+    assert with_utrs(frames).to_numpy().tolist() == [
+        ["chrI", 240, 550, "+", "a"],
+        ["chrI", 150, 460, "-", "b"],
+        ["chrI", 0, 180, "+", "c"],
+    ]
 
 
 def test_only_the_wanted_contigs_are_kept(tmp_path):
