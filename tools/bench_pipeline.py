@@ -15,7 +15,6 @@ Example:
 """
 
 import itertools
-import os
 import statistics
 import tempfile
 import time
@@ -199,7 +198,6 @@ def command(
     at_least: float,
     contig_length: int,
 ) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     load_tensorflow()
     from seqexp_tf.records.store import RecordStore
 

@@ -73,14 +73,10 @@ def command(
     )
     for reason, count in summary.dropped.items():
         click.echo(f"  {count:,} {reason}")
-    shares = ", ".join(f"{name} {p:.1%}" for name, p in summary.expressed.items())
-    click.echo(f"expressed bases: {shares}")
-    if not 0 < summary.expressed["train"] < 1:
-        click.echo(
-            "Warning: every training label is the same; check source.genome.threshold "
-            "and the coverage",
-            err=True,
-        )
+    for line in summary.results:
+        click.echo(line)
+    for warning in summary.warnings:
+        click.echo(f"Warning: {warning}", err=True)
     reused = f", {summary.reused} kept from before" if summary.reused else ""
     click.echo(
         f"{summary.shards} shards, {summary.bytes / 1e6:,.1f} MB{reused}: {folder}"

@@ -23,3 +23,32 @@ class PipelineConfig:
 
     def __post_init__(self) -> None:
         require(self.shuffle_mb >= 0, f"shuffle_mb is {self.shuffle_mb}; at least 0")
+
+
+@dataclass(frozen=True)
+class ExpressionPipelineConfig:
+    """How the windows of genes are read.
+
+    Attributes:
+        shuffle_mb: serialised records held for shuffling.
+        cache: keep serialised records in ``memory`` between epochs, or ``none``.
+        window: bases around the TSS; 0 takes the whole record.
+        shift: bases by which the centre is moved at most in training, drawn anew
+            each time.
+        reverse_complement: read each training window from a random strand.
+    """
+
+    shuffle_mb: float = 256.0
+    cache: Literal["none", "memory"] = "none"
+    window: int = 0
+    shift: int = 0
+    reverse_complement: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("shuffle_mb", "window", "shift"):
+            value = getattr(self, name)
+            require(value >= 0, f"{name} is {value}; at least 0")
+        require(
+            self.window % 2 == 0,
+            f"window is {self.window}; it must be even, so that the TSS is its middle",
+        )

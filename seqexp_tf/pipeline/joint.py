@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
 from seqexp_tf.errors import DatasetError
 from seqexp_tf.genome.alphabet import MASKED, UNKNOWN
 from seqexp_tf.pipeline.augment import random_reverse_complement
 from seqexp_tf.pipeline.config import PipelineConfig
+from seqexp_tf.pipeline.epochs import shuffled_batches
 from seqexp_tf.pipeline.masking import expression_mask, mask_sequence
-from seqexp_tf.pipeline.reader import parse_batch, read_in_order, read_records
-from seqexp_tf.pipeline.subset import draw_subset
+from seqexp_tf.pipeline.reader import parse_batch, read_in_order
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.stored_masks import require_masks
@@ -32,9 +31,8 @@ def training_batches(
 ) -> tuple[tf.data.Dataset, int]:
     """Returns endless training batches and the number of them in an epoch.
 
-    Epoch ``e`` depends on ``seed`` and ``e`` alone (and, for its order, on
-    TensorFlow's global seed): it is the same whether or not the epochs before it
-    ran in this process.
+    Epoch ``e`` is the same whether or not the epochs before it ran in this process,
+    see ``shuffled_batches``.
 
     Args:
         store: a dataset of kind ``joint``.
@@ -59,32 +57,15 @@ def training_batches(
             f"{store.folder}: masking.expression_spans is {masking.expression_spans}, "
             f"but windows have {store.schema.window:,} bases"
         )
-    chosen = draw_subset(store.count("train"), max_windows, seed=seed)
-    records = read_records(
+    records, steps = shuffled_batches(
         store,
-        "train",
+        batch_size=batch_size,
+        pipeline=pipeline,
+        seed=seed,
+        max_windows=max_windows,
+        first_epoch=first_epoch,
         worker=worker,
-        cache=pipeline.cache == "memory",
-        chosen=chosen,
     )
-    available = _count_windows(store, chosen, worker)
-    steps = available // batch_size
-    if steps == 0:
-        remedy = "" if chosen is None else " or raise training.max_windows"
-        raise DatasetError(
-            f"{store.folder}: {available} training windows do not fill a batch of "
-            f"{batch_size}; lower training.batch_size{remedy}"
-        )
-    buffer = int(pipeline.shuffle_mb * 1e6 / store.schema.record_bytes("train"))
-    buffer = max(1, min(buffer, available))
-
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.stateless_uniform(
-            (), [seed, epoch], 1, (1 << 31) - 1, tf.int64
-        )
-        return records.shuffle(buffer, seed=order).batch(
-            batch_size, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE
-        )
 
     def prepare(step: tf.Tensor, batch: tf.Tensor):
         parsed = parse_batch(batch, store.schema, "train")
@@ -96,13 +77,9 @@ def training_batches(
         visible, selected = mask_sequence(parsed["sequence"], masking, seeds[2])
         return masked_example(parsed, hidden, visible, selected, masking)
 
-    batches = (
-        tf.data.Dataset.range(first_epoch, 1 << 40)
-        .flat_map(one_epoch)
-        .enumerate(start=first_epoch * steps)
-        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    batches = records.map(
+        prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    ).prefetch(tf.data.AUTOTUNE)
     return batches, steps
 
 
@@ -222,18 +199,6 @@ def check_kind(store: RecordStore) -> None:
             f"{store.folder}: a dataset of kind {store.schema.kind!r}; a joint model "
             'needs one of kind "joint"'
         )
-
-
-def _count_windows(
-    store: RecordStore, chosen: np.ndarray | None, worker: tuple[int, int]
-) -> int:
-    """Returns how many chosen training windows lie in the shards of a worker."""
-    sizes = [shard.records for shard in store.shards("train")]
-    if chosen is not None:
-        shards = np.split(chosen, np.cumsum(sizes)[:-1])
-        sizes = [int(np.count_nonzero(rows)) for rows in shards]
-    index, workers = worker
-    return sum(sizes[index::workers])
 
 
 def _in_order(

@@ -19,10 +19,12 @@ from tqdm import tqdm
 from seqexp_tf import __version__
 from seqexp_tf.config import to_dict
 from seqexp_tf.errors import DatasetError, InputError
-from seqexp_tf.records.joint_inputs import PreparedJoint, input_files, prepare_joint
+from seqexp_tf.records.expression_inputs import prepare_expression
+from seqexp_tf.records.joint_inputs import prepare_joint
 from seqexp_tf.records.journal import Entry, Journal, locked
 from seqexp_tf.records.plan import Plan, plan_shards, window_table
-from seqexp_tf.records.recipe import JointRecipe
+from seqexp_tf.records.prepared import Prepared, input_files
+from seqexp_tf.records.recipe import JointRecipe, Recipe
 from seqexp_tf.records.store import (
     MANIFEST,
     MANIFEST_VERSION,
@@ -49,8 +51,9 @@ class ConversionSummary:
         shards: number of shards.
         reused: shards kept from an interrupted conversion.
         bytes: size of all shards.
-        expressed: share of the measured bases that are expressed, by split.
         notes: what was noticed while reading the inputs.
+        results: lines about what was written.
+        warnings: what makes the dataset of doubtful use.
     """
 
     folder: Path
@@ -60,12 +63,13 @@ class ConversionSummary:
     shards: int
     reused: int
     bytes: int
-    expressed: dict[str, float]
     notes: tuple[str, ...]
+    results: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def convert(
-    recipe: JointRecipe,
+    recipe: Recipe,
     folder: str | os.PathLike,
     *,
     workers: int = 1,
@@ -99,7 +103,10 @@ def convert(
             journal = Journal(folder)
             replaced = _replaced(folder, journal, fingerprint, overwrite)
             scratch.mkdir(exist_ok=True)
-            prepared = prepare_joint(recipe, scratch, progress=progress)
+            prepare = (
+                prepare_joint if isinstance(recipe, JointRecipe) else prepare_expression
+            )
+            prepared = prepare(recipe, scratch, progress=progress)
             plan = plan_shards(recipe, prepared)
             _check_known(folder, replaced, planned=plan.records)
             journal.restart(fingerprint, plan.records, replaced)
@@ -126,26 +133,28 @@ def convert(
             ) from None
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+    results, warnings = prepared.source.results(
+        {
+            split: {name: np.asarray(n) for name, n in entry["statistics"].items()}
+            for split, entry in manifest["splits"].items()
+        }
+    )
     return ConversionSummary(
         folder=folder,
         wanted=prepared.wanted,
         written={split: manifest["splits"][split]["records"] for split in SPLITS},
-        dropped=plan.dropped,
+        dropped=prepared.dropped,
         shards=len(plan.tasks),
         reused=reused,
         bytes=sum(entry["bytes"] for entry in journal.entries.values()),
-        expressed={split: _expressed(manifest, split) for split in SPLITS},
         notes=prepared.notes,
+        results=tuple(results),
+        warnings=tuple(warnings),
     )
 
 
-def _expressed(manifest: dict[str, Any], split: str) -> float:
-    counts = manifest["splits"][split]["statistics"]["labels_01"]
-    return counts[1] / max(sum(counts), 1)
-
-
 def _hash_inputs(
-    recipe: JointRecipe, progress: Callable[[str], None]
+    recipe: Recipe, progress: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     entries = []
     for label, path in input_files(recipe).items():
@@ -165,10 +174,11 @@ RECORDS_VERSION = 1
 """Raised when the same inputs and recipe come to give other records."""
 
 
-def _fingerprint(recipe: JointRecipe, inputs: list[dict[str, Any]]) -> str:
+def _fingerprint(recipe: Recipe, inputs: list[dict[str, Any]]) -> str:
     content = to_dict(recipe)
-    # The same files in another folder are the same dataset.
+    # The same files in another folder, or from elsewhere, are the same dataset.
     del content["source"]["root"]
+    content.pop("download", None)
     content["records_version"] = RECORDS_VERSION
     content["inputs"] = [(entry["label"], entry["sha256"]) for entry in inputs]
     text = json.dumps(content, sort_keys=True)
@@ -236,8 +246,8 @@ def _clear(folder: Path, replaced: set[str]) -> None:
 
 
 def _write_shards(
-    recipe: JointRecipe,
-    prepared: PreparedJoint,
+    recipe: Recipe,
+    prepared: Prepared,
     plan: Plan,
     journal: Journal,
     *,
@@ -270,8 +280,8 @@ def _write_shards(
 
 
 def _manifest(
-    recipe: JointRecipe,
-    prepared: PreparedJoint,
+    recipe: Recipe,
+    prepared: Prepared,
     plan: Plan,
     journal: Journal,
     inputs: list[dict[str, Any]],
@@ -287,7 +297,7 @@ def _manifest(
         "windows": {
             "wanted": prepared.wanted,
             "written": sum(split["records"] for split in splits.values()),
-            "dropped": plan.dropped,
+            "dropped": prepared.dropped,
         },
         "contigs": prepared.sizes,
         "splits": splits,

@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from seqexp_tf.errors import DatasetError
-from seqexp_tf.genome.alphabet import decode, reverse_complement
+from seqexp_tf.genome.alphabet import UNKNOWN, decode, reverse_complement
 from seqexp_tf.genome.contigs import ContigInput, preflight
-from seqexp_tf.genome.fasta import pack_fasta
+from seqexp_tf.genome.fasta import PackedGenome, pack_fasta
+from seqexp_tf.records.expression_inspection import describe_expression
 from seqexp_tf.records.schema import Feature
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.tfrecord import read_shard
 
-_SHOWN = 60
+_SHOWN, _NUMBERS = 60, 8
+"""Symbols, and fractional numbers, shown of an array."""
 
 
 def describe(store: RecordStore, *, split: str, index: int) -> str:
@@ -36,9 +38,11 @@ def describe(store: RecordStore, *, split: str, index: int) -> str:
             f"{len(store.shards(name)):>4} shards  {stored / 1e6:>8.1f} MB  "
             f"{', '.join(contigs)}"
         )
-    lines += ["", "features"]
+    if schema.kind == "expression":
+        lines += ["", *describe_expression(store)]
+    lines += ["", "arrays"]
     for feature in schema.features:
-        shape = "x".join(str(size) for size in feature.shape)
+        shape = "x".join(str(size) for size in feature.shape) or "-"
         detail = "; ".join(
             part
             for part in (
@@ -54,7 +58,8 @@ def describe(store: RecordStore, *, split: str, index: int) -> str:
     lines += [
         "",
         f"{split} record {index}: {record['contig']}:{record['start']:,}-"
-        f"{record['end']:,} ({record['strand']}), 0-based, in the strand's direction",
+        f"{record['end']:,} ({record['strand']}), 0-based, in the strand's direction"
+        + "".join(f", {name} {record[name]}" for name in schema.identifiers),
     ]
     lines += [
         f"  {feature.name:<16} {line}"
@@ -72,7 +77,8 @@ def check_sequences(store: RecordStore, fasta: Path) -> int:
         InputError: the FASTA cannot be read or is of another assembly.
     """
     checked = 0
-    source = store.manifest["recipe"]["source"].get("genome", {})
+    source = store.manifest["recipe"]["source"]
+    source = source.get("genome", source)
     with tempfile.TemporaryDirectory() as folder:
         genome = pack_fasta(
             fasta, Path(folder), soft_masked=source.get("soft_masked", "keep")
@@ -100,14 +106,21 @@ def check_sequences(store: RecordStore, fasta: Path) -> int:
                 ):
                     origin = f"{path}: record {row}"
                     values = store.decode(record, split=split, origin=origin)
-                    expected = genome.fetch(
-                        names[values["contig"]], values["start"], values["end"]
-                    )
+                    expected = _fetch(genome, names[values["contig"]], values)
                     if values["strand"] == "-":
                         expected = reverse_complement(expected)
                     _compare(values, expected, origin, fasta)
                     checked += 1
     return checked
+
+
+def _fetch(genome: PackedGenome, contig: str, place: dict) -> np.ndarray:
+    """The bases of a window on the forward strand; N where it leaves the contig."""
+    start, end = place["start"], place["end"]
+    first, last = max(start, 0), min(end, genome.sizes[contig])
+    bases = np.full(end - start, UNKNOWN, dtype=np.uint8)
+    bases[first - start : last - start] = genome.fetch(contig, first, last)
+    return bases
 
 
 def _compare(values: dict, expected: np.ndarray, origin: str, fasta: Path) -> None:
@@ -123,16 +136,32 @@ def _compare(values: dict, expected: np.ndarray, origin: str, fasta: Path) -> No
 
 
 def _show(feature: Feature, values: np.ndarray) -> list[str]:
-    rows = values if feature.axes[0] == "track" else values[None]
+    if np.issubdtype(values.dtype, np.floating):
+        return _show_numbers(feature, values)
+    rows = values if feature.axes[:1] == ("track",) else values.reshape(1, -1)
     shown = []
     for index, row in enumerate(rows):
         head = row[:_SHOWN]
         if feature.encoding.startswith("A C G T N"):
             text = decode(head)
         else:
-            text = "".join(str(value) for value in head)
+            gap = "" if values.dtype == np.uint8 else " "
+            text = gap.join(str(value) for value in head)
         more = "..." if row.size > _SHOWN else ""
-        total = "" if "A C G T" in feature.encoding else f"  sum {row.sum():,}"
+        counted = values.dtype == np.uint8 and "A C G T" not in feature.encoding
+        total = f"  sum {row.sum():,}" if counted else ""
         track = f"  [{feature.tracks[index]}]" if feature.tracks else ""
         shown.append(f"{text}{more}{total}{track}")
+    return shown
+
+
+def _show_numbers(feature: Feature, values: np.ndarray) -> list[str]:
+    rows = values if feature.axes[:1] == ("track",) else values.reshape(1, -1)
+    shown = []
+    for index, row in enumerate(rows):
+        text = " ".join(f"{value:.4g}" for value in row[:_NUMBERS])
+        if row.size > _NUMBERS:
+            text += f" ...  mean {row.mean():.4g}, max {row.max():.4g}"
+        track = f"  [{feature.tracks[index]}]" if feature.tracks else ""
+        shown.append(f"{text}{track}")
     return shown

@@ -1,5 +1,6 @@
 """The ``joint`` kind: windows of DNA with the expression of every base."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -133,6 +134,23 @@ class JointSource:
             ),
             "labels_01": np.bincount(expressed[valid], minlength=2),
         }
+
+    def results(
+        self, statistics: Mapping[str, Mapping[str, np.ndarray]]
+    ) -> tuple[list[str], list[str]]:
+        """Returns the share of expressed bases, and a warning where it says nothing."""
+        shares = {
+            split: counts["labels_01"][1] / max(counts["labels_01"].sum(), 1)
+            for split, counts in statistics.items()
+        }
+        listed = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+        warnings = []
+        if not 0 < shares["train"] < 1:
+            warnings.append(
+                "every training label is the same; check source.genome.threshold and "
+                "the coverage"
+            )
+        return [f"expressed bases: {listed}"], warnings
 
     def _gather(self, contig: str, starts: np.ndarray) -> dict[str, np.ndarray]:
         """Windows of one contig, on the forward strand."""

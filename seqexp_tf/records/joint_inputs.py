@@ -4,9 +4,7 @@ Either route, the study's archive or raw genome files, ends in the same packed
 arrays, the same windows and so the same records.
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +21,13 @@ from seqexp_tf.genome.annotation import (
 from seqexp_tf.genome.archive import read_archive
 from seqexp_tf.genome.contigs import ContigInput, ContigNames, Preflight, preflight
 from seqexp_tf.genome.fasta import PackedGenome, pack_fasta
-from seqexp_tf.genome.intervals import interval_mask, parse_region, read_bed
+from seqexp_tf.genome.intervals import interval_mask, parse_region
 from seqexp_tf.genome.tracks import BigWigTrack, check_coverage
 from seqexp_tf.genome.windows import overlaps, tile
+from seqexp_tf.records.contig_inputs import check_ends, dataset_names, read_channel
 from seqexp_tf.records.joint import JointSource, joint_schema
 from seqexp_tf.records.packed import PackedArrays, write_array
+from seqexp_tf.records.prepared import Prepared, assign_splits
 from seqexp_tf.records.recipe import GenomeConfig, JointRecipe
 
 _BLOCK = 1 << 22
@@ -37,72 +37,9 @@ _WINDOWS = 1 << 12
 """Windows looked at together."""
 
 
-@dataclass(frozen=True)
-class PreparedJoint:
-    """Inputs read and checked: what is to be written, before any is.
-
-    Attributes:
-        source: makes records in any process.
-        windows: contig, start, end, strand of every window.
-        wanted: windows before any was dropped.
-        dropped: count by reason.
-        sizes: length of every contig.
-        names: finds a contig under any of its spellings.
-        notes: lines a user should read (preflight table, counts).
-    """
-
-    source: JointSource
-    windows: pd.DataFrame
-    wanted: int
-    dropped: dict[str, int]
-    sizes: dict[str, int]
-    names: ContigNames
-    notes: tuple[str, ...]
-
-
-def input_files(recipe: JointRecipe) -> dict[str, Path]:
-    """Returns every file a recipe reads, by label.
-
-    Raises:
-        InputError: one of them is not there.
-    """
-    source = recipe.source
-    if source.archive is not None:
-        named = {
-            "archive.data": source.archive.data,
-            "archive.regions": source.archive.regions,
-            "archive.meta": source.archive.meta,
-        }
-    else:
-        named = {
-            "genome.fasta": source.genome.fasta,
-            "genome.coverage_plus": source.genome.coverage_plus,
-            "genome.coverage_minus": source.genome.coverage_minus,
-            "genome.transcripts": source.genome.transcripts,
-        }
-    named |= {f"channels.{name}": path for name, path in recipe.channels.items()}
-    named["splits.file"] = recipe.splits.file
-    files = {
-        label: source.path(name) for label, name in named.items() if name is not None
-    }
-    for label, path in files.items():
-        if path.is_dir():
-            raise InputError(f"{path}: a folder, not a file ({label})")
-        if not path.is_file():
-            beside = sorted(p.name for p in path.parent.glob("*"))
-            close = difflib.get_close_matches(path.name, beside, n=1)
-            hint = (
-                f"did you mean {close[0]}?"
-                if close
-                else ("source.root must be the folder the paths start from")
-            )
-            raise InputError(f"{path}: no such file ({label}); {hint}")
-    return files
-
-
 def prepare_joint(
     recipe: JointRecipe, scratch: Path, *, progress: Callable[[str], None]
-) -> PreparedJoint:
+) -> Prepared:
     """Reads and checks every input, and packs it for the shard tasks.
 
     Args:
@@ -117,7 +54,7 @@ def prepare_joint(
 
 def _from_archive(
     recipe: JointRecipe, scratch: Path, progress: Callable[[str], None]
-) -> PreparedJoint:
+) -> Prepared:
     config, path = recipe.source.archive, recipe.source.path
     progress(f"reading {path(config.data)}")
     archive = read_archive(
@@ -148,7 +85,7 @@ def _from_archive(
 
 def _from_genome(
     recipe: JointRecipe, scratch: Path, progress: Callable[[str], None]
-) -> PreparedJoint:
+) -> Prepared:
     config, path = recipe.source.genome, recipe.source.path
     progress(f"reading {path(config.fasta)}")
     genome = pack_fasta(path(config.fasta), scratch, soft_masked=config.soft_masked)
@@ -175,7 +112,8 @@ def _from_genome(
     )
     notes.append(check.table())
     notes += [f"contig {name} left out: {why}" for name, why in check.dropped.items()]
-    names = _names(config, check)
+    kept = "coverage_plus" if config.naming == "coverage" else None
+    names = dataset_names(check, aliases=config.aliases, kept=kept)
     sizes, contigs, total = names.sizes, {}, 0
     for contig, size in sizes.items():
         contigs[contig] = (total, size)
@@ -228,7 +166,7 @@ def _prepared(
     names: ContigNames,
     notes: list[str],
     expressed: str,
-) -> PreparedJoint:
+) -> Prepared:
     wanted, dropped = len(windows), {}
     keep = np.ones(wanted, dtype=bool)
     for reason, hit in (drop or {}).items():
@@ -247,13 +185,16 @@ def _prepared(
         compression=recipe.output.compression,
         expressed=expressed,
     )
-    return PreparedJoint(
+    splits, reasons = assign_splits(recipe, windows, names)
+    kept = np.array([split is not None for split in splits])
+    return Prepared(
         source=JointSource(packed, schema, recipe.masks, recipe.seed),
-        windows=windows.reset_index(drop=True),
+        windows=windows[kept].reset_index(drop=True),
+        splits=splits[kept],
+        columns=(),
         wanted=wanted,
-        dropped=dropped,
+        dropped=dropped | reasons,
         sizes=names.sizes,
-        names=names,
         notes=tuple(notes),
     )
 
@@ -281,21 +222,6 @@ def _label_inputs(
         with BigWigTrack(path(getattr(config, label))) as track:
             inputs.append(ContigInput(label, track.path, track.sizes))
     return inputs
-
-
-def _names(config: GenomeConfig, check: Preflight) -> ContigNames:
-    """The dataset's contig names; FASTA names and aliases lead to them."""
-    shown = {contig: contig for contig in check.sizes}
-    if config.naming == "coverage":
-        shown = check.names["coverage_plus"]
-    sizes = {shown[contig]: size for contig, size in check.sizes.items()}
-    aliases = {contig: name for contig, name in shown.items() if contig not in sizes}
-    aliases |= {
-        alias: shown[contig]
-        for alias, contig in config.aliases.items()
-        if contig in shown
-    }
-    return ContigNames(sizes, aliases)
 
 
 def _blocks(sizes: dict[str, int]) -> Iterator[tuple[str, int, int]]:
@@ -349,16 +275,8 @@ def _transcript_labels(
     for contig, start, end in _blocks(check.sizes):
         own_name = check.names["transcripts"][contig]
         rows = by_contig.get(own_name, of_strand[:0])
-        _check_ends(path(config.transcripts), rows, own_name, check.sizes[contig])
+        check_ends(path(config.transcripts), rows, own_name, check.sizes[contig])
         yield interval_mask(rows.start.to_numpy(), rows.end.to_numpy(), start, end)
-
-
-def _check_ends(file: Path, rows: pd.DataFrame, contig: str, size: int) -> None:
-    if len(rows) and rows.end.max() > size:
-        raise InputError(
-            f"{file}: interval ends at {rows.end.max():,} but {contig} has {size:,} "
-            "bases; is it of another assembly?"
-        )
 
 
 def _excluded(config: GenomeConfig, names: ContigNames) -> pd.DataFrame:
@@ -392,22 +310,12 @@ def _pack_channels(
     notes = []
     for channel, file in sorted(recipe.channels.items()):
         path = recipe.source.path(file)
-        table = read_bed(path)
-        own_names = table.contig.unique()
-        resolved = {name: names.resolve(name, among=own_names) for name in own_names}
-        table["contig"] = table.contig.map(resolved)
-        outside = int(table.contig.isna().sum())
-        if outside and outside == len(table):
-            raise InputError(
-                f"{path}: none of its contigs ({', '.join(own_names[:5])}) is in the "
-                f"genome ({', '.join(list(contigs)[:5])}); give an alias"
-            )
+        table, outside = read_channel(path, names)
         covered = 0
         with (scratch / f"channel.{channel}.u8").open("wb") as painted:
             painted.truncate((scratch / "sequence.u8").stat().st_size)
             for contig, rows in table.groupby("contig"):
                 offset, size = contigs[contig]
-                _check_ends(path, rows, contig, size)
                 starts, ends = rows.start.to_numpy(), rows.end.to_numpy()
                 painted.seek(offset)
                 for _, start, end in _blocks({contig: size}):
@@ -415,7 +323,7 @@ def _pack_channels(
                     covered += int(block.sum())
                     painted.write(block.data)
         notes.append(
-            f"channel {channel}: {len(table) - outside:,} intervals over "
+            f"channel {channel}: {len(table):,} intervals over "
             f"{covered:,} bases, {outside:,} on other contigs"
         )
     return notes

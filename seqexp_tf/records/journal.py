@@ -114,8 +114,15 @@ def _line(content: Mapping[str, Any]) -> bytes:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Makes ``folder`` and keeps other conversions out of it.
+def locked(
+    folder: Path, *, task: str = "conversion", option: str = "--out"
+) -> Iterator[None]:
+    """Makes ``folder`` and keeps other processes of the same task out of it.
+
+    Args:
+        folder: the folder.
+        task: what is done there, for the message.
+        option: of the command line that names another folder.
 
     Raises:
         DatasetError: the folder cannot be written, or is in use.
@@ -127,7 +134,7 @@ def locked(folder: Path) -> Iterator[None]:
         file = path.open("w")
     except OSError as error:
         raise DatasetError(
-            f"{folder}: cannot write there: {error.strerror}; choose another --out"
+            f"{folder}: cannot write there: {error.strerror}; choose another {option}"
         ) from None
     with file:
         try:
@@ -138,8 +145,8 @@ def locked(folder: Path) -> Iterator[None]:
             held = False
         if not held:
             raise DatasetError(
-                f"{folder}: another conversion is writing here; wait for it or "
-                "choose another --out"
+                f"{folder}: another {task} is writing here; wait for it or "
+                f"choose another {option}"
             )
         try:
             yield

@@ -10,11 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from seqexp_tf.errors import ConfigError
-from seqexp_tf.genome.contigs import ContigNames
-from seqexp_tf.genome.splits import Splits, folds, split_by_contig, split_from_file
-from seqexp_tf.records.joint_inputs import PreparedJoint
-from seqexp_tf.records.recipe import JointRecipe
+from seqexp_tf.records.prepared import Prepared
+from seqexp_tf.records.recipe import Recipe
 from seqexp_tf.records.store import SPLITS
 
 
@@ -25,7 +22,7 @@ class ShardTask:
     Attributes:
         name: file name.
         split: split the windows belong to.
-        windows: contig, start, end, strand by record.
+        windows: those columns of ``Prepared.windows``, by record.
     """
 
     name: str
@@ -39,11 +36,11 @@ class Plan:
 
     Attributes:
         tasks: the shards, split by split, in order.
-        dropped: windows left out, by reason.
+        columns: columns of the window table, besides its own.
     """
 
     tasks: tuple[ShardTask, ...]
-    dropped: dict[str, int]
+    columns: tuple[str, ...]
 
     def of_split(self, split: str) -> list[ShardTask]:
         """Returns the shards of one split, in order."""
@@ -55,27 +52,12 @@ class Plan:
         return {task.name: len(task.windows) for task in self.tasks}
 
 
-def plan_shards(recipe: JointRecipe, prepared: PreparedJoint) -> Plan:
-    """Deals the windows out to splits and shards.
-
-    Raises:
-        ConfigError: the splits cannot be made, or one has no window.
-    """
-    splits = assign_splits(recipe, prepared.sizes, prepared.names)
-    assigned, reasons = splits.assign(prepared.windows)
-    dropped = dict(prepared.dropped)
-    for reason, count in reasons.items():
-        dropped[reason] = dropped.get(reason, 0) + count
+def plan_shards(recipe: Recipe, prepared: Prepared) -> Plan:
+    """Deals the windows of each split out to shards."""
     suffix = ".gz" if recipe.output.compression == "gzip" else ""
     tasks = []
     for split in SPLITS:
-        windows = prepared.windows[assigned == split].reset_index(drop=True)
-        if windows.empty:
-            raise ConfigError(
-                f"{recipe.name}: split {split} has no window of "
-                f"{recipe.windows.size:,} bases; give it contigs that have some: "
-                f"{', '.join(prepared.windows.contig.unique()[:8])}"
-            )
+        windows = prepared.windows[prepared.splits == split].reset_index(drop=True)
         stored = len(windows) * prepared.source.schema.record_bytes(split)
         wanted = math.ceil(stored / (recipe.output.shard_mb * 1e6))
         count = min(max(wanted, recipe.output.min_shards), len(windows))
@@ -88,27 +70,8 @@ def plan_shards(recipe: JointRecipe, prepared: PreparedJoint) -> Plan:
             )
             for index in range(count)
         ]
-    return Plan(tuple(tasks), dropped)
-
-
-def assign_splits(
-    recipe: JointRecipe, sizes: dict[str, int], names: ContigNames
-) -> Splits:
-    """Returns which part of the genome is train, validation and test."""
-    config = recipe.splits
-    if config.file is not None:
-        return split_from_file(recipe.source.path(config.file), resolve=names.resolve)
-    if config.folds is not None:
-        return folds(sizes, k=config.folds, fold=config.fold)
-    return split_by_contig(
-        sizes,
-        train=config.train,
-        validation=config.validation,
-        test=config.test,
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-        resolve=names.resolve,
-    )
+    identifiers = prepared.source.schema.identifiers
+    return Plan(tuple(tasks), (*identifiers, *prepared.columns))
 
 
 def window_table(plan: Plan) -> bytes:
@@ -125,6 +88,7 @@ def window_table(plan: Plan) -> bytes:
     start, end = table.start.astype(str), table.end.astype(str)
     table["id"] = table.contig + ":" + start + "-" + end + ":" + table.strand
     order = ["split", "shard", "row", "contig", "start", "end", "strand", "id"]
+    order += plan.columns
     buffer = io.BytesIO()
     table[order].to_parquet(buffer, index=False)
     return buffer.getvalue()

@@ -2,16 +2,22 @@
 
 import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from seqexp_tf.config import apply_overrides, build, read_toml, require
+from seqexp_tf.config import apply_overrides, build, nearest, read_toml, require
+from seqexp_tf.download.config import DownloadFile
+from seqexp_tf.errors import ConfigError
+from seqexp_tf.records.expression_recipe import ExpressionRecipe
 from seqexp_tf.records.masks import MaskingConfig
-
-_FILE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+from seqexp_tf.records.recipe_tables import (
+    OutputConfig,
+    SplitsConfig,
+    input_path,
+    require_names,
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ class SourceConfig:
 
     def path(self, name: str) -> Path:
         """Returns the path of an input file."""
-        return Path(self.root).expanduser() / name
+        return input_path(self.root, name)
 
 
 @dataclass(frozen=True)
@@ -135,64 +141,6 @@ class WindowsConfig:
 
 
 @dataclass(frozen=True)
-class SplitsConfig:
-    """Which contigs are train, validation and test.
-
-    Either lists of contigs (a missing list is chosen to come nearest its
-    fraction of the genome), or ``folds`` and ``fold``, or a ``file`` of
-    intervals or contigs with their split.
-    """
-
-    train: tuple[str, ...] | None = None
-    validation: tuple[str, ...] | None = None
-    test: tuple[str, ...] | None = None
-    validation_fraction: float = 0.1
-    test_fraction: float = 0.1
-    folds: int | None = None
-    fold: int = 0
-    file: str | None = None
-
-    def __post_init__(self) -> None:
-        lists = any(
-            names is not None for names in (self.train, self.validation, self.test)
-        )
-        ways = lists + (self.folds is not None) + (self.file is not None)
-        require(
-            ways <= 1,
-            "give contig lists, or folds and fold, or a file: only one of these",
-        )
-        require(
-            self.fold == 0 or self.folds is not None,
-            f"fold is {self.fold}, but folds, their number, is not given",
-        )
-
-
-@dataclass(frozen=True)
-class OutputConfig:
-    """How shards are stored.
-
-    Attributes:
-        compression: ``gzip`` or ``none``.
-        level: gzip level, 1 (fast) to 9 (small).
-        shard_mb: arrays stored in a shard, before compression, at most.
-        min_shards: shards of a split, when it has that many records.
-    """
-
-    compression: Literal["none", "gzip"] = "gzip"
-    level: int = 1
-    shard_mb: float = 128.0
-    min_shards: int = 16
-
-    def __post_init__(self) -> None:
-        require(1 <= self.level <= 9, f"level is {self.level}; it must be from 1 to 9")
-        require(self.shard_mb > 0, f"shard_mb is {self.shard_mb}; it must be positive")
-        require(
-            1 <= self.min_shards <= 4096,
-            f"min_shards is {self.min_shards}; it must be from 1 to 4096",
-        )
-
-
-@dataclass(frozen=True)
 class JointRecipe:
     """A dataset of windows with DNA and per-base expression.
 
@@ -206,6 +154,7 @@ class JointRecipe:
         channels: extra per-base masks, a BED file by name (blacklist, peaks).
         output: how shards are stored.
         seed: seed of the stored masks.
+        download: where the input files can be had, see ``seqexp-tf download``.
     """
 
     kind: Literal["joint"]
@@ -217,17 +166,11 @@ class JointRecipe:
     channels: dict[str, str] = field(default_factory=dict)
     output: OutputConfig = OutputConfig()
     seed: int = 1
+    download: dict[str, DownloadFile] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key, name in [
-            ("name", self.name),
-            *(("channels", c) for c in self.channels),
-        ]:
-            require(
-                _FILE_NAME.fullmatch(name) is not None,
-                f"{key}: {name!r} must be letters, digits, '_', '-' and '.' "
-                "(it names a file)",
-            )
+        require_names("name", [self.name])
+        require_names("channels", self.channels)
         for key in ("expression_fraction_max", "expression_value"):
             require(
                 getattr(self.masks, key) == getattr(MaskingConfig(), key),
@@ -235,13 +178,45 @@ class JointRecipe:
                 f"masking.{key} in the run's configuration",
             )
 
+    def inputs(self) -> dict[str, str | None]:
+        """Returns the name of every input file, by label; None where not given."""
+        archive, genome = self.source.archive, self.source.genome
+        if archive is not None:
+            named = {
+                "archive.data": archive.data,
+                "archive.regions": archive.regions,
+                "archive.meta": archive.meta,
+            }
+        else:
+            named = {
+                "genome.fasta": genome.fasta,
+                "genome.coverage_plus": genome.coverage_plus,
+                "genome.coverage_minus": genome.coverage_minus,
+                "genome.transcripts": genome.transcripts,
+            }
+        named |= {f"channels.{name}": path for name, path in self.channels.items()}
+        return named | {"splits.file": self.splits.file}
 
-def read_recipe(path: str | os.PathLike, overrides: Sequence[str] = ()) -> JointRecipe:
-    """Reads and checks a recipe.
+
+Recipe = JointRecipe | ExpressionRecipe
+
+_KINDS: dict[str, type[Recipe]] = {
+    "joint": JointRecipe,
+    "expression": ExpressionRecipe,
+}
+
+
+def read_recipe(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads and checks a recipe of the kind it names.
 
     Raises:
         ConfigError: names the file and the key that is wrong.
     """
-    return build(
-        JointRecipe, apply_overrides(read_toml(path), overrides), origin=str(path)
-    )
+    tables = apply_overrides(read_toml(path), overrides)
+    kind = tables.get("kind")
+    if kind is None:
+        raise ConfigError(f'{path}: "kind" is missing{nearest("", list(_KINDS))}')
+    if not isinstance(kind, str) or kind not in _KINDS:
+        listed = ", ".join(map(repr, _KINDS))
+        raise ConfigError(f"{path}: kind is {kind!r}; choose one of {listed}")
+    return build(_KINDS[kind], tables, origin=str(path))

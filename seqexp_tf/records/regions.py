@@ -141,8 +141,14 @@ def read_slice(store: RecordStore, region: Region) -> GenomeSlice:
     is held.
 
     Raises:
-        DatasetError: no window lies on the region, or a shard is damaged.
+        DatasetError: another kind of dataset, no window on the region, or a damaged
+            shard.
     """
+    if store.schema.kind != "joint":
+        raise DatasetError(
+            f"{store.folder}: a dataset of kind {store.schema.kind!r}; labels of a "
+            'region are in one of kind "joint"'
+        )
     n = len(region)
     sequence = np.full(n, UNKNOWN, dtype=np.uint8)
     expression = np.zeros((2, n), dtype=np.uint8)

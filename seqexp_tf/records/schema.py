@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from seqexp_tf.errors import DatasetError
+from seqexp_tf.config import build, to_dict
+from seqexp_tf.errors import ConfigError, DatasetError
 from seqexp_tf.genome.alphabet import COMPLEMENT
+from seqexp_tf.records.expression_details import ExpressionDetails
 
 SCHEMA_VERSION = 1
 
@@ -84,6 +86,9 @@ class Schema:
         features: the arrays of a record, besides ``COORDINATES``.
         compression: ``none`` or ``gzip``.
         version: version of this layout.
+        identifiers: texts stored in every record (bytes), besides ``COORDINATES``;
+            columns of the window table of the same names.
+        expression: what a dataset of kind ``expression`` also says; else None.
     """
 
     kind: str
@@ -91,6 +96,8 @@ class Schema:
     features: tuple[Feature, ...]
     compression: str
     version: int = SCHEMA_VERSION
+    identifiers: tuple[str, ...] = ()
+    expression: ExpressionDetails | None = None
     by_name: Mapping[str, Feature] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -116,12 +123,15 @@ class Schema:
                 "start": "int64, 0-based",
                 "end": "int64, exclusive",
                 "strand": "bytes, + or -; arrays are already in its orientation",
+                **dict.fromkeys(self.identifiers, "bytes"),
             },
             "features": [
                 {key: value for key, value in asdict(feature).items() if value != ""}
                 for feature in self.features
             ],
         }
+        if self.expression is not None:
+            content["expression"] = to_dict(self.expression)
         return json.dumps(content, indent=1) + "\n"
 
     @classmethod
@@ -143,14 +153,21 @@ class Schema:
                 Feature(**{key: _tuple(value) for key, value in entry.items()})
                 for entry in content["features"]
             )
+            details = content.get("expression")
+            if details is not None:
+                details = build(ExpressionDetails, details, origin="expression")
             return cls(
                 kind=content["kind"],
                 window=content["window"],
                 features=features,
                 compression=content["compression"],
                 version=version,
+                identifiers=tuple(
+                    name for name in content["coordinates"] if name not in COORDINATES
+                ),
+                expression=details,
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, ConfigError) as error:
             raise DatasetError(f"{path}: not a dataset schema: {error}") from None
 
 

@@ -69,6 +69,22 @@ def stored_parts(store: RecordStore, regions: Iterable[Region]) -> list[Region]:
     return merge(parts)
 
 
+def uncovered(region: Region, spans: Iterable[Region]) -> list[Region]:
+    """Returns what ``spans`` leave of a region, from left to right."""
+    gaps, start = [], region.start
+    for span in merge(spans):
+        if span.contig != region.contig or span.end <= start:
+            continue
+        if span.start >= region.end:
+            break
+        if span.start > start:
+            gaps.append(Region(region.contig, start, span.start))
+        start = span.end
+    if start < region.end:
+        gaps.append(Region(region.contig, start, region.end))
+    return gaps
+
+
 def blocks(region: Region, size: int) -> Iterator[Region]:
     """Yields a region in pieces of at most ``size`` bases, from left to right."""
     for start in np.arange(region.start, region.end, size).tolist():

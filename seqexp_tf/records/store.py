@@ -164,7 +164,10 @@ class RecordStore:
         return [self.folder / shard.name for shard in self.shards(split)]
 
     def windows(self, split: str | None = None) -> pd.DataFrame:
-        """Returns split, shard, row, contig, start, end, strand and id by record."""
+        """Returns split, shard, row, contig, start, end, strand and id by record.
+
+        The schema's identifiers, and columns of the kind, follow.
+        """
         table = pd.read_parquet(self.folder / WINDOWS)
         if split is None:
             return table
@@ -200,7 +203,8 @@ class RecordStore:
         except ValueError as error:
             raise DatasetError(f"{origin}: {error}") from None
         features = self.schema.of_split(split)
-        expected = {*COORDINATES, *(feature.name for feature in features)}
+        identifiers = self.schema.identifiers
+        expected = {*COORDINATES, *identifiers, *(f.name for f in features)}
         if fields.keys() != expected:
             raise DatasetError(
                 f"{origin}: record holds {sorted(fields)}, "
@@ -211,6 +215,7 @@ class RecordStore:
             "start": fields["start"],
             "end": fields["end"],
             "strand": fields["strand"].decode(),
+            **{name: fields[name].decode() for name in identifiers},
         }
         for feature in features:
             raw = fields[feature.name]

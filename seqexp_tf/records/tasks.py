@@ -17,8 +17,8 @@ import numpy as np
 
 from seqexp_tf.errors import DatasetError
 from seqexp_tf.records.example import encode_example
-from seqexp_tf.records.joint import JointSource
 from seqexp_tf.records.plan import ShardTask
+from seqexp_tf.records.prepared import Source
 from seqexp_tf.records.tfrecord import WrittenFile, write_shard
 
 _CHUNK_BYTES = 16 << 20
@@ -41,7 +41,7 @@ class WrittenShard:
 
 
 def write_task(
-    task: ShardTask, folder: Path, source: JointSource, level: int
+    task: ShardTask, folder: Path, source: Source, level: int
 ) -> WrittenShard:
     """Writes one shard into ``folder``; ``level`` is that of gzip."""
     totals: dict[str, np.ndarray] = {}
@@ -61,6 +61,8 @@ def write_task(
                 fields["start"] = window.start
                 fields["end"] = window.end
                 fields["strand"] = window.strand.encode()
+                for name in source.schema.identifiers:
+                    fields[name] = getattr(window, name).encode()
                 yield encode_example(fields)
 
     file = write_shard(
@@ -76,7 +78,7 @@ def write_task(
 def run_tasks(
     tasks: Sequence[ShardTask],
     folder: Path,
-    source: JointSource,
+    source: Source,
     *,
     level: int,
     workers: int,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqexp_tf.errors import DatasetError
-from seqexp_tf.records.schema import COORDINATES
+from seqexp_tf.records.schema import COORDINATES, Schema
 from seqexp_tf.records.store import MANIFEST, WINDOWS, RecordStore, Shard
 from seqexp_tf.records.tfrecord import hash_file, read_shard
 
@@ -90,12 +90,12 @@ def _check_files(store: RecordStore) -> Iterator[str]:
 
 def _read_windows(store: RecordStore) -> tuple[_Windows | None, list[str]]:
     """The coordinates of the records by shard, in order; None if unreadable."""
-    path = store.folder / WINDOWS
+    path, keys = store.folder / WINDOWS, _keys(store.schema)
     try:
         table = store.windows()
         groups = table.sort_values("row", kind="stable").groupby("shard")
         return {
-            name: list(zip(*(rows[key] for key in COORDINATES), strict=True))
+            name: list(zip(*(rows[key] for key in keys), strict=True))
             for name, rows in groups
         }, []
     except FileNotFoundError:
@@ -105,6 +105,11 @@ def _read_windows(store: RecordStore) -> tuple[_Windows | None, list[str]]:
         return None, [
             f"{path}: cannot be read ({reason}); convert again with --overwrite"
         ]
+
+
+def _keys(schema: Schema) -> tuple[str, ...]:
+    """What a record and its row of the window table both say."""
+    return (*COORDINATES, *schema.identifiers)
 
 
 def _check_rows(
@@ -158,7 +163,7 @@ def _check_records(
         for record in read_shard(path, compression=store.schema.compression):
             values = store.decode(record, split=split, origin=f"{path}: record {count}")
             if windows is not None and count < len(windows):
-                found = tuple(values[key] for key in COORDINATES)
+                found = tuple(values[key] for key in _keys(store.schema))
                 if found != windows[count]:
                     yield (
                         f"{path}: record {count} is {found}, {WINDOWS} says "

@@ -36,6 +36,13 @@ def recipe(tiny_genome):
     return tiny_genome.recipe(output=SHARDS)
 
 
+@pytest.fixture(scope="module", params=["joint", "expression"])
+def inputs(request):
+    """The inputs of each kind of dataset."""
+    kinds = {"joint": "tiny_genome", "expression": "tiny_genes"}
+    return request.getfixturevalue(kinds[request.param])
+
+
 @pytest.fixture(scope="module")
 def undisturbed(recipe, tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("undisturbed")
@@ -44,10 +51,10 @@ def undisturbed(recipe, tmp_path_factory) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def command(tiny_genome, tmp_path):
+def command(inputs, tmp_path):
     """The command line of the same conversion into ``tmp_path / "out"``."""
     path = tmp_path / "tiny.toml"
-    path.write_text(tomli_w.dumps(tiny_genome.tables("archive", output=MANY_SHARDS)))
+    path.write_text(tomli_w.dumps(inputs.tables(output=MANY_SHARDS)))
 
     def of(workers: int) -> list[str]:
         verb = ["convert", str(path), "--out", str(tmp_path / "out")]
@@ -79,10 +86,10 @@ def _start_and_kill(command: list[str], folder: Path, shards: int) -> list:
 
 
 @pytest.mark.parametrize("workers, kills", [(1, 3), (2, 1)])
-def test_killed_and_resumed(tiny_genome, command, tmp_path, workers, kills):
+def test_killed_and_resumed(inputs, command, tmp_path, workers, kills):
     folder = tmp_path / "out"
     rng = np.random.default_rng(workers)
-    for shards in np.sort(rng.choice(40, kills, replace=False)):
+    for shards in np.sort(rng.choice(20, kills, replace=False)):
         children = _start_and_kill(command(workers), folder, int(shards))
         assert not (folder / "manifest.json").exists()
         with pytest.raises(DatasetError, match="the conversion has not finished"):
@@ -90,7 +97,7 @@ def test_killed_and_resumed(tiny_genome, command, tmp_path, workers, kills):
         # A worker that outlived its parent would write into the next run.
         _, alive = psutil.wait_procs(children, timeout=10)
         assert not alive
-    recipe = tiny_genome.recipe(output=MANY_SHARDS)
+    recipe = inputs.recipe(output=MANY_SHARDS)
     summary = convert(recipe, folder, workers=workers)
     assert 1 <= summary.reused < summary.shards
     convert(recipe, tmp_path / "undisturbed")

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from seqexp_tf.errors import DatasetError
 from seqexp_tf.records.regions import Region
-from seqexp_tf.records.spans import blocks, merge, stored_parts, stored_spans
+from seqexp_tf.records.spans import (
+    blocks,
+    merge,
+    stored_parts,
+    stored_spans,
+    uncovered,
+)
 
 REGIONS = st.lists(
     st.tuples(st.sampled_from("ab"), st.integers(0, 40), st.integers(1, 15)).map(
@@ -29,6 +35,18 @@ def test_windows_are_merged_by_contig(joint_store):
     assert stored_spans(joint_store, "test") == [Region("chrC", 0, 1472)]
     with pytest.raises(DatasetError, match="no split 'tets'"):
         stored_spans(joint_store, "tets")
+
+
+@given(REGIONS, REGIONS)
+def test_what_is_uncovered_is_the_rest(regions, spans):
+    for region in regions:
+        bases = {(region.contig, at) for at in range(region.start, region.end)}
+        for span in spans:
+            bases -= {(span.contig, at) for at in range(span.start, span.end)}
+        gaps = uncovered(region, spans)
+        assert gaps == merge(gaps)
+        found = [(gap.contig, at) for gap in gaps for at in range(gap.start, gap.end)]
+        assert set(found) == bases and len(found) == len(bases)
 
 
 @given(REGIONS)

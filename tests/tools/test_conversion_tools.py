@@ -52,3 +52,14 @@ def test_bench_convert(tmp_path):
         ("archive", "1,330"),
         ("raw", "1,388"),
     ]
+
+
+@pytest.mark.slow
+def test_bench_convert_of_genes(tmp_path):
+    options = ("--kind", "expression", "--genes", "12", "--repeats", "1")
+    done = _run("bench_convert.py", tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    fold, noise = (line.split() for line in done.stdout.splitlines()[-2:])
+    assert (fold[:2], noise[:2]) == (["fold", "12"], ["noise", "12"])
+    # Of what experiments give a record takes well under a megabyte.
+    assert float(fold[-1]) < 300 < 1000 < float(noise[-1])
