@@ -1,0 +1,169 @@
+"""What Keras has no operation for, on TensorFlow and on JAX.
+
+The only module of the layers that imports a backend.
+"""
+
+import functools
+from collections.abc import Callable
+
+import keras
+
+ON_JAX = keras.backend.backend() == "jax"
+
+
+@functools.cache
+def has_accelerator() -> bool:
+    """Returns whether there is a device other than the CPU."""
+    if ON_JAX:
+        import jax
+
+        return jax.default_backend() != "cpu"
+    import tensorflow as tf
+
+    return len(tf.config.list_physical_devices()) > len(
+        tf.config.list_physical_devices("CPU")
+    )
+
+
+def as_graph(function: Callable, *, compiled: bool) -> Callable:
+    """Returns a function of tensors as one graph, traced once for each shape.
+
+    Args:
+        function: of tensors.
+        compiled: by XLA; under JAX it is in any case.
+    """
+    if ON_JAX:
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    # None, because False leaves a mark in the graph, which is to have none.
+    return tf.function(function, jit_compile=compiled or None, autograph=False)
+
+
+def current_graph() -> object | None:
+    """Returns the TensorFlow graph that is being made, None where there is none."""
+    if ON_JAX:
+        return None
+    import tensorflow as tf
+
+    return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+
+
+def scan(
+    step: Callable, carry: tuple, inputs: tuple, *, outputs: int, reverse: bool = False
+) -> tuple[tuple, tuple]:
+    """Steps through the first axis of tensors, as ``jax.lax.scan`` does.
+
+    Unlike ``keras.ops.scan``, a step may give out other shapes than it carries.
+
+    Args:
+        step: of the carried tensors and a tuple of slices; returns the tensors to
+            carry on and those to give out, two tuples.
+        carry: tensors before the first step; their shapes stay.
+        inputs: tensors of the same first axis, at least one long.
+        outputs: how many tensors a step gives out.
+        reverse: from the last slice to the first.
+
+    Returns:
+        The carried tensors after the last step, and what the steps gave out, stacked
+        in the order of the slices.
+    """
+    if ON_JAX:
+        import jax
+
+        return jax.lax.scan(step, carry, inputs, reverse=reverse)
+    import tensorflow as tf
+
+    length = keras.ops.shape(inputs[0])[0]
+    shapes = [None] * outputs
+
+    def body(index, carry, arrays):
+        at = length - 1 - index if reverse else index
+        carry, given = step(carry, tuple(values[at] for values in inputs))
+        shapes[:] = [values.shape for values in given]
+        arrays = tuple(
+            array.write(at, values) for array, values in zip(arrays, given, strict=True)
+        )
+        return index + 1, carry, arrays
+
+    arrays = tuple(tf.TensorArray(carry[0].dtype, length) for _ in range(outputs))
+    _, carry, arrays = tf.while_loop(
+        lambda index, *_: index < length, body, (0, carry, arrays)
+    )
+    stacked = tuple(array.stack() for array in arrays)
+    known = length if isinstance(length, int) else None
+    for values, shape in zip(stacked, shapes, strict=True):
+        values.set_shape([known, *shape])
+    return carry, stacked
+
+
+def beta_sample(alpha, beta, seed):
+    """Returns one differentiable draw of every Beta(alpha, beta).
+
+    A Beta variable is g1 / (g1 + g2) of two Gamma variables (the two-sided case of
+    the Dirichlet distribution), drawn through TensorFlow Probability or JAX with
+    implicit reparameterisation gradients, and divided in logarithms, because a
+    Gamma variable of a small shape is smaller than any float32.
+
+    Args:
+        alpha: float32, positive, any shape.
+        beta: the same shape.
+        seed: two whole numbers; the same seed gives the same draw.
+
+    Returns:
+        float32 of the same shape, from 0 to 1; gradients with respect to ``alpha``
+        and ``beta`` are finite.
+
+    Reference:
+        [Figurnov et al. 2018](https://arxiv.org/abs/1805.08498)
+    """
+    if ON_JAX:
+        import jax
+
+        key = jax.random.wrap_key_data(jax.numpy.asarray(seed, "uint32"))
+        return jax.random.beta(key, alpha, beta)
+    import tensorflow as tf
+
+    first, second = tf.unstack(tf.random.split(tf.cast(seed, tf.int32)))
+    return tf.sigmoid(_log_gamma_sample(alpha, first) - _log_gamma_sample(beta, second))
+
+
+def _log_gamma_sample(concentration, seed):
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+
+    # tfp's gradient is 0 / 0 where a draw underflows, which small shapes do. A
+    # Gamma(a) variable is one of Gamma(a + 1) times U^(1/a) (Marsaglia & Tsang 2000).
+    of_gamma, of_uniform = tf.unstack(tf.random.split(seed))
+    small = concentration < 1.0
+    lifted = tf.where(small, concentration + 1.0, concentration)
+    drawn = tfp.distributions.ExpGamma(lifted, 1.0).sample(seed=of_gamma)
+    uniform = tf.random.stateless_uniform(
+        tf.shape(concentration), of_uniform, minval=1e-30
+    )
+    lowered = tf.math.log(uniform) / tf.where(small, concentration, 1.0)
+    return drawn + tf.where(small, lowered, 0.0)
+
+
+def digamma(x):
+    """Returns the derivative of the logarithm of the Gamma function."""
+    if ON_JAX:
+        import jax
+
+        return jax.scipy.special.digamma(x)
+    import tensorflow as tf
+
+    return tf.math.digamma(x)
+
+
+def log_gamma(x):
+    """Returns the logarithm of the Gamma function."""
+    if ON_JAX:
+        import jax
+
+        return jax.scipy.special.gammaln(x)
+    import tensorflow as tf
+
+    return tf.math.lgamma(x)
