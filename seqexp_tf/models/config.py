@@ -29,8 +29,8 @@ class CNNConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _positive(self, "filters", "kernel", "block_kernel", "expression_kernel")
-        _share(self, "dropout")
+        at_least_one(self, "filters", "kernel", "block_kernel", "expression_kernel")
+        share(self, "dropout")
         require(
             all(dilation >= 1 for dilation in self.dilations),
             f"dilations is {list(self.dilations)}; each must be at least 1",
@@ -66,9 +66,9 @@ class TransformerConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _positive(self, "width", "blocks", "heads", "feed_forward")
-        _share(self, "dropout")
-        _even_heads(self)
+        at_least_one(self, "width", "blocks", "heads", "feed_forward")
+        share(self, "dropout")
+        even_heads(self)
 
     @property
     def receptive_field(self) -> None:
@@ -107,12 +107,12 @@ class HybridConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _positive(
+        at_least_one(
             self, "filters", "kernel", "block_kernel", "segment", "width", "blocks",
             "heads", "feed_forward", "expression_kernel",
         )  # fmt: skip
-        _share(self, "dropout")
-        _even_heads(self)
+        share(self, "dropout")
+        even_heads(self)
         require(
             all(dilation >= 1 for dilation in self.dilations),
             f"dilations is {list(self.dilations)}; each must be at least 1",
@@ -124,20 +124,23 @@ class HybridConfig:
         return None
 
 
-def _positive(config: Any, *names: str) -> None:
+def at_least_one(config: Any, *names: str) -> None:
+    """Raises ConfigError for a field below 1."""
     for name in names:
         value = getattr(config, name)
         require(value >= 1, f"{name} is {value}; it must be at least 1")
 
 
-def _share(config: Any, name: str) -> None:
+def share(config: Any, name: str) -> None:
+    """Raises ConfigError for a field that is no share of something."""
     value = getattr(config, name)
     require(
         0 <= value < 1, f"{name} is {value}; it must be from 0 up to, not including, 1"
     )
 
 
-def _even_heads(config: Any) -> None:
+def even_heads(config: Any) -> None:
+    """Raises ConfigError for a width that does not divide into even heads."""
     require(
         config.width % (2 * config.heads) == 0,
         f"width is {config.width}; it must be a multiple of twice the "

@@ -12,7 +12,7 @@ from seqexp_tf.errors import RunError
 from seqexp_tf.evaluation.joint import evaluate_joint
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.records.store import RecordStore
-from seqexp_tf.serving.export import export_joint
+from seqexp_tf.serving.export import export_run
 from seqexp_tf.training.config import read_run_config
 from seqexp_tf.training.run import Run
 from seqexp_tf.training.trainer import fit
@@ -41,7 +41,7 @@ def run(joint_folder, tmp_path_factory):
 
 
 def test_a_process_without_the_package_gets_the_same(run, tmp_path):
-    version = export_joint(run, tmp_path / "models" / "small")
+    version = export_run(run, tmp_path / "models" / "small")
     assert version == tmp_path / "models" / "small" / "1"
     rng = np.random.default_rng(0)
     inputs = {
@@ -67,8 +67,8 @@ def test_a_process_without_the_package_gets_the_same(run, tmp_path):
 
 
 def test_versions_count_up(run, tmp_path):
-    assert export_joint(run, tmp_path).name == "1"
-    assert export_joint(run, tmp_path).name == "2"
+    assert export_run(run, tmp_path).name == "1"
+    assert export_run(run, tmp_path).name == "2"
     assert not list(tmp_path.glob("*.incomplete"))
 
 
@@ -76,13 +76,13 @@ def test_an_unfinished_run_is_refused(run, tmp_path):
     for name in ("config.toml", "dataset.json", "schema.json"):
         (tmp_path / name).write_bytes((run.folder / name).read_bytes())
     with pytest.raises(RunError, match="has not finished"):
-        export_joint(Run.open(tmp_path), tmp_path / "export")
+        export_run(Run.open(tmp_path), tmp_path / "export")
 
 
 def test_an_unwritable_folder_is_refused(run, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunError, match="cannot write the export"):
-        export_joint(run, tmp_path / "file" / "models")
+        export_run(run, tmp_path / "file" / "models")
 
 
 def test_evaluation_does_not_depend_on_batch_size(run, joint_store):

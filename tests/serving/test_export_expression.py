@@ -1,0 +1,111 @@
+"""Exports of models of genes: plain graphs that run where only TensorFlow is."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seqexp_tf.serving.export import export_run
+from seqexp_tf.training.run import Run
+
+CADUCEUS = {"encoder": "caduceus", "blocks": 1, "state": 4}
+MODELS = {
+    "soft": {"mask": {"kind": "soft", "promoter": 8}},
+    "hard": {"mask": {"kind": "hard", "promoter": 8, "kl_warmup_steps": 5}},
+    "packed": {"mask": {"kind": "packed", "promoter": 8}},
+    "none": {"mask": {"kind": "none"}},
+    "caduceus": {
+        "model": {"generator": CADUCEUS, "predictor": CADUCEUS, "remat": True},
+        "mask": {"kind": "soft", "promoter": 8, "apply": "token"},
+    },
+}
+
+_CLIENT = """
+import sys
+sys.modules["seqexp_tf"] = None
+import numpy as np, tensorflow as tf
+arrays = np.load(sys.argv[2])
+serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+outputs = serve(**{name: tf.constant(arrays[name]) for name in arrays.files})
+np.savez(sys.argv[3], **{name: value.numpy() for name, value in outputs.items()})
+"""
+
+
+@pytest.fixture
+def run(write_gene_run, gene_store, tmp_path):
+    """Returns an untrained run and its model."""
+
+    def write(name, **options):
+        run = Run.open(write_gene_run(tmp_path / name, gene_store, **options))
+        return run, run.load_model()
+
+    return write
+
+
+def _signature(folder):
+    return tf.saved_model.load(folder).signatures["serving_default"]
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_a_plain_graph_of_float32(run, gene_batch, tmp_path, name):
+    trained, model = run(name, policy="mixed_bfloat16", **MODELS[name])
+    serve = _signature(export_run(trained, tmp_path / "export"))
+    graph = serve.graph.as_graph_def()
+    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+    operations = {node.op for node in nodes}
+    assert not {op for op in operations if "PyFunc" in op or "Xla" in op}
+    attributes = {key for node in nodes for key in node.attr}
+    attributes |= {key for f in graph.library.function for key in f.attr}
+    assert not {key for key in attributes if "XlaMustCompile" in key}
+    assert not {node.name for node in nodes if 14 in _dtypes(node)}, "bfloat16"
+    wanted = {"expression": (None,)}
+    if name != "none":
+        wanted["mask"] = (None, 128)
+    found = {key: tuple(x.shape) for key, x in serve.structured_outputs.items()}
+    assert found == wanted
+    for genes in (1, 4):
+        inputs = gene_batch(model, genes)
+        served = serve(**{key: tf.constant(x) for key, x in inputs.items()})
+        asked = model(inputs, training=False)
+        for key in wanted:
+            values = served[key].numpy()
+            assert values.dtype == np.float32
+            # Trained in bfloat16, served in float32.
+            np.testing.assert_allclose(values, asked[key], atol=0.03)
+
+
+def _dtypes(node):
+    return {value.type for value in node.attr.values()}
+
+
+def test_a_process_without_the_package_gets_the_same(run, gene_batch, tmp_path):
+    trained, model = run("run", **MODELS["caduceus"])
+    version = export_run(trained, tmp_path / "models" / "genes")
+    inputs = gene_batch(model)
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    subprocess.run(
+        [sys.executable, "-c", _CLIENT, version, tmp_path / "inputs.npz",
+         tmp_path / "outputs.npz"],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    outputs = np.load(tmp_path / "outputs.npz")
+    assert set(outputs.files) == {"expression", "mask"}
+    for name, values in model(inputs, training=False).items():
+        if name in outputs.files:
+            np.testing.assert_allclose(outputs[name], values, atol=1e-5)
+
+
+def test_a_retrained_model_is_served_without_its_source(run, gene_batch, tmp_path):
+    source, _ = run("source", policy="mixed_bfloat16", **MODELS["soft"])
+    mask = {"kind": "run", "run": str(source.folder), "promoter": 8, "fraction": 0.25}
+    trained, model = run("again", policy="mixed_bfloat16", mask=mask)
+    shutil.rmtree(source.folder)
+    serve = _signature(export_run(trained, tmp_path / "export"))
+    inputs = gene_batch(model)
+    mask = serve(**{key: tf.constant(x) for key, x in inputs.items()})["mask"].numpy()
+    assert set(np.unique(mask)) == {0.0, 1.0}
+    np.testing.assert_array_equal(mask.sum(1), 32)
