@@ -3,11 +3,18 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 from tqdm import tqdm
 
 from seqexp_tf.cli.options import FOLDER, batch_size, data, load_tensorflow, say
+from seqexp_tf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from seqexp_tf.records.store import RecordStore
+    from seqexp_tf.training.run import Run
 
 
 @click.command()
@@ -35,7 +42,9 @@ from seqexp_tf.cli.options import FOLDER, batch_size, data, load_tensorflow, say
     help="Bases in a block of the bootstrap.",
 )
 @batch_size
+@click.pass_context
 def command(
+    context: click.Context,
     run: Path,
     data: Path | None,
     split: str,
@@ -45,13 +54,13 @@ def command(
     block: int,
     batch_size: int,
 ) -> None:
-    """Score a run beside random baselines.
+    """Score a run beside simple baselines.
 
-    Every window is seen under the fixed mask stored with it. Loss, accuracy,
-    weighted F1, ROC AUC and average precision are given for the hidden labels and
-    selected bases (masked), for the bases behind a mask token (mask_token), and
-    for all valid positions (all), as JSON, CSV and Markdown, with learning
-    curves, reliability diagrams and four example windows as PNG and SVG.
+    Of a joint model, every window is seen under the fixed mask stored with it. Loss,
+    accuracy, weighted F1, ROC AUC and average precision are given for the hidden
+    labels and selected bases (masked), for the bases behind a mask token
+    (mask_token), and for all valid positions (all), as JSON, CSV and Markdown, with
+    learning curves, reliability diagrams and four example windows as PNG and SVG.
 
     Figures at hidden positions carry a 95 % confidence interval from 1,000
     bootstrap draws of whole blocks of the genome, both strands together:
@@ -62,20 +71,101 @@ def command(
     of the split before and after. Other verbs show what the model says unscaled;
     from Python, JointPredictor takes temperatures.
 
+    Of a model of genes: MSE, MAE, Pearson, Spearman and both R2 over all genes and
+    by contig, beside the mean of the training genes and a ridge regression on the
+    features, with intervals from 1,000 bootstrap draws of genes; the predictions as
+    TSV, a scatter plot and learning curves. It takes --batch-size from the run if
+    not given.
+
     \b
     Example:
       seqexp-tf evaluate runs/cnn --split test --calibrate
+      seqexp-tf evaluate runs/seq2exp_soft
     """
-    from seqexp_tf.evaluation.files import require_writable, write_file
+    from seqexp_tf.evaluation.files import require_writable
     from seqexp_tf.records.store import RecordStore
-    from seqexp_tf.records.stored_masks import require_masks
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
     store = RecordStore.open(data or Path(trained.dataset["folder"]))
     trained.check_dataset(store)
-    require_masks(store, split, trained.config.masking)
     folder = out or run / "metrics"
+    given = {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    if trained.task == "expression":
+        for name in sorted(given & {"calibrate", "bins", "block"}):
+            raise ConfigError(
+                f"--{name} is for joint models; {run} predicts the expression of genes"
+            )
+        store.count(split)
+        require_writable(folder)
+        load_tensorflow()
+        written = _evaluate_genes(
+            trained,
+            store,
+            split,
+            folder,
+            batch_size=batch_size if "batch_size" in given else None,
+        )
+    else:
+        written = _evaluate_joint(
+            trained,
+            store,
+            split,
+            folder,
+            calibrate=calibrate,
+            bins=bins,
+            block=block,
+            batch_size=batch_size,
+        )
+    click.echo("Written:")
+    for path in written:
+        click.echo(f"  {path}")
+
+
+def _evaluate_genes(
+    trained: "Run",
+    store: "RecordStore",
+    split: str,
+    folder: Path,
+    *,
+    batch_size: int | None,
+) -> list[Path]:
+    from seqexp_tf.evaluation.bootstrap import MINIMUM_BLOCKS
+    from seqexp_tf.evaluation.expression_run import evaluate_run
+    from seqexp_tf.evaluation.expression_tables import to_text
+
+    _note_another_dataset(trained, store)
+    evaluation, written = evaluate_run(
+        trained, store, split, folder, batch_size=batch_size, count=_bar
+    )
+    click.echo(to_text(evaluation))
+    if not evaluation.model.intervals:
+        say(
+            f"Note: no confidence intervals; {split} has {evaluation.model.genes} "
+            f"genes, fewer than the {MINIMUM_BLOCKS} they need"
+        )
+    return written
+
+
+def _evaluate_joint(
+    trained: "Run",
+    store: "RecordStore",
+    split: str,
+    folder: Path,
+    *,
+    calibrate: bool,
+    bins: int,
+    block: int,
+    batch_size: int,
+) -> list[Path]:
+    from seqexp_tf.evaluation.files import require_writable, write_file
+    from seqexp_tf.records.stored_masks import require_masks
+
+    require_masks(store, split, trained.config.masking)
     require_writable(folder)
     load_tensorflow()
     from seqexp_tf.evaluation.bootstrap import MINIMUM_BLOCKS
@@ -105,11 +195,7 @@ def command(
     masking = trained.config.masking
     model = trained.load_model()
     written = []
-    if store.fingerprint != trained.dataset["fingerprint"]:
-        say(
-            f"Note: {run} was trained on {trained.dataset['name']}; {store.folder} is "
-            f"{store.manifest['name']}, another dataset"
-        )
+    _note_another_dataset(trained, store)
     temperatures = None
     if calibrate:
         with _bar(store.count(SPLIT), SPLIT) as bar:
@@ -185,9 +271,15 @@ def command(
         )
     if after is not None:
         click.echo(describe_scaling(before, after, temperatures))
-    click.echo("Written:")
-    for path in written:
-        click.echo(f"  {path}")
+    return written
+
+
+def _note_another_dataset(trained: "Run", store: "RecordStore") -> None:
+    if store.fingerprint != trained.dataset["fingerprint"]:
+        say(
+            f"Note: {trained.folder} was trained on {trained.dataset['name']}; "
+            f"{store.folder} is {store.manifest['name']}, another dataset"
+        )
 
 
 def _bar(windows: int, split: str) -> tqdm:

@@ -1,4 +1,4 @@
-"""Loss and accuracy by epoch, several runs overlaid."""
+"""Loss and other figures by epoch or step, several runs overlaid."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from seqexp_tf.training.run import HISTORY, Run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 @dataclass(frozen=True)
@@ -23,25 +24,78 @@ class _Panel:
     column: str
     title: str
     unit: str
+    log: bool = False
 
 
-# A column of the figure is one output, its loss above its accuracy.
-_LAYOUT = (
-    (_Panel("loss", "Total loss", "Cross-entropy (nats)"), None),
-    (
-        _Panel("expression_loss", "RNA loss", "Cross-entropy (nats)"),
-        _Panel("expression_accuracy", "RNA accuracy", "% of scored positions"),
+@dataclass(frozen=True)
+class _Layout:
+    """What the history of one task is drawn as.
+
+    Attributes:
+        position: column that says how far the training was.
+        label: of the horizontal axis.
+        pairs: an upper and a lower panel by column of the figure.
+    """
+
+    position: str
+    label: str
+    pairs: tuple[tuple[_Panel, _Panel | None], ...]
+
+    @property
+    def panels(self) -> tuple[_Panel, ...]:
+        return tuple(panel for pair in self.pairs for panel in pair if panel)
+
+
+_LAYOUTS = (
+    _Layout(
+        position="epoch",
+        label="Epoch",
+        # A column of the figure is one output, its loss above its accuracy.
+        pairs=(
+            (_Panel("loss", "Total loss", "Cross-entropy (nats)"), None),
+            (
+                _Panel("expression_loss", "RNA loss", "Cross-entropy (nats)"),
+                _Panel("expression_accuracy", "RNA accuracy", "% of scored positions"),
+            ),
+            (
+                _Panel("sequence_loss", "DNA loss", "Cross-entropy (nats)"),
+                _Panel("sequence_accuracy", "DNA accuracy", "% of scored positions"),
+            ),
+        ),
     ),
-    (
-        _Panel("sequence_loss", "DNA loss", "Cross-entropy (nats)"),
-        _Panel("sequence_accuracy", "DNA accuracy", "% of scored positions"),
+    _Layout(
+        position="step",
+        label="Step",
+        pairs=(
+            (
+                _Panel("loss", "Total loss", "With weighted divergence"),
+                _Panel("divergence", "Divergence from prior", "Nats a base"),
+            ),
+            (
+                _Panel("mse", "Squared error", "Mean over genes"),
+                _Panel("mae", "Absolute error", "Mean over genes"),
+            ),
+            (
+                _Panel("pearson", "Pearson's r", "Over genes"),
+                _Panel("mask_ratio", "Mask ratio", "% of bases"),
+            ),
+            (
+                _Panel(
+                    "gradient_ratio",
+                    "Gradient on mask head",
+                    "Prediction over divergence",
+                    log=True,
+                ),
+                None,
+            ),
+        ),
     ),
 )
-
-_METRICS = tuple(panel.column for pair in _LAYOUT for panel in pair if panel)
+"""Of joint models, and of models of genes, told apart by the first column."""
 
 _TRAIN = {"linewidth": 0.8, "alpha": 0.65}
 _VALIDATION = {"linewidth": 1.7}
+_DOT = {"marker": "o", "markersize": 5}
 
 
 def read_history(run: Run) -> pd.DataFrame:
@@ -60,12 +114,15 @@ def read_history(run: Run) -> pd.DataFrame:
         )
     try:
         table = pd.read_csv(path)
-        table = table.astype(float).astype({"epoch": int})
+        position = "step" if run.task == "expression" else "epoch"
+        table = table.astype(float).astype({position: int})
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{path}: not a training history: {reason}") from None
     if table.empty or "loss" not in table:
         raise RunError(f"{path}: not a training history: no epoch with a loss in it")
+    if run.task == "expression":
+        return table
     unlearnt = {"expression", "sequence"} - set(run.config.hidden)
     return table.drop(
         columns=[
@@ -100,22 +157,25 @@ def read_histories(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
 
 
 def curves_table(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Returns what ``plot_curves`` draws, a row a run, epoch and metric.
+    """Returns what ``plot_curves`` draws, a row a run, epoch or step, and metric.
 
     Args:
         histories: as for ``plot_curves``.
 
     Returns:
-        ``run``, ``epoch``, ``metric``, ``training``, ``validation``; a metric that a
-        run did not record has no row.
+        ``run``, ``epoch`` (or ``step``), ``metric``, ``training``, ``validation``; a
+        metric that a run did not record has no row.
     """
+    layout = _find_layout(histories)
     parts = []
     for run, history in histories.items():
-        for metric in _METRICS:
+        for panel in layout.panels:
+            metric = panel.column
             columns = {"training": metric, "validation": f"val_{metric}"}
             found = {new: history.get(old, np.nan) for new, old in columns.items()}
             if any(old in history for old in columns.values()):
-                part = {"run": run, "epoch": _epochs(history), "metric": metric}
+                at = _positions(history, layout)
+                part = {"run": run, layout.position: at, "metric": metric}
                 parts.append(pd.DataFrame({**part, **found}))
     return pd.concat(parts, ignore_index=True)
 
@@ -146,17 +206,20 @@ def plot_curves(histories: Mapping[str, pd.DataFrame]) -> "Figure":
         histories: by run name, the table ``history.csv`` of the run: ``epoch``
             (else the row number), ``loss``, ``expression_loss``,
             ``sequence_loss``, ``expression_accuracy``, ``sequence_accuracy`` and
-            each of them with the prefix ``val_``. Any may be missing.
+            each of them with the prefix ``val_``. Any may be missing. Of models of
+            genes: ``step``, ``loss``, ``mse``, ``mae``, ``pearson``, ...
 
     Returns:
         A new figure; write it with ``save_figure``.
 
     Raises:
-        InputError: there is no run, or a run has none of these columns.
+        InputError: there is no run, a run has none of these columns, or runs of
+            different tasks are given.
     """
     _require_columns(histories)
     recorded = [
-        [p if p and _recorded(histories, p) else None for p in pair] for pair in _LAYOUT
+        [p if p and _recorded(histories, p) else None for p in pair]
+        for pair in _find_layout(histories).pairs
     ]
     columns = [pair for pair in recorded if any(pair)]
     rows = 2 if any(lower for _, lower in columns) else 1
@@ -173,14 +236,15 @@ def plot_curves(histories: Mapping[str, pd.DataFrame]) -> "Figure":
                 else:
                     plot_curve(histories, panel.column, ax=ax)
         empty = [ax for ax in axes.flat if not ax.axison]
-        _draw_legend(empty[-1], list(histories))
+        dots = all(len(history) == 1 for history in histories.values())
+        _draw_legend(empty[-1], list(histories), dots=dots)
     return figure
 
 
 def plot_curve(
     histories: Mapping[str, pd.DataFrame], column: str, *, ax: "Axes"
 ) -> "Axes":
-    """Draws one recorded value of every run by epoch on ``ax`` and returns it.
+    """Draws one recorded value of every run on ``ax`` and returns it.
 
     Args:
         histories: as for ``plot_curves``.
@@ -189,8 +253,9 @@ def plot_curve(
     """
     from matplotlib.ticker import MaxNLocator
 
+    layout = _find_layout(histories)
     panel = next(
-        (p for pair in _LAYOUT for p in pair if p and p.column == column),
+        (panel for panel in layout.panels if panel.column == column),
         _Panel(column, column.replace("_", " "), ""),
     )
     scale = 100 if panel.unit.startswith("%") else 1
@@ -199,29 +264,51 @@ def plot_curve(
             for name, look in ((column, _TRAIN), (f"val_{column}", _VALIDATION)):
                 if name not in history:
                     continue
-                ax.plot(
-                    _epochs(history),
+                (line,) = ax.plot(
+                    _positions(history, layout),
                     scale * history[name].to_numpy(dtype=float),
                     color=style.colour(index),
                     linestyle=_dashes(index),
-                    # One epoch makes no line: show it as a dot.
-                    marker="o" if len(history) == 1 else None,
-                    markersize=3,
                     **look,
                 )
+                if len(history) == 1:
+                    _mark(line, ax, hollow=look is _TRAIN)
         ax.set_title(panel.title)
         ax.set_ylabel(panel.unit)
-        ax.set_xlabel("Epoch")
+        ax.set_xlabel(layout.label)
+        ax.set_yscale("log" if panel.log else "linear")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        if all(len(history) == 1 for history in histories.values()):
+            ax.set_xticks(
+                np.concatenate([_positions(h, layout) for h in histories.values()])
+            )
     return ax
 
 
-def _draw_legend(ax: "Axes", runs: list[str]) -> None:
-    """Names the colours and the two widths in an empty cell."""
+def _mark(line: "Line2D", ax: "Axes", *, hollow: bool) -> None:
+    """Draws a single epoch, which makes no line, as a dot with its value."""
+    line.set(**_DOT, markerfacecolor="none" if hollow else line.get_color())
+    # Training to the left and validation to the right, lest they cover each other.
+    ax.annotate(
+        f"{line.get_ydata()[0]:.4g}",
+        (line.get_xdata()[0], line.get_ydata()[0]),
+        (-6 if hollow else 6, 0),
+        textcoords="offset points",
+        horizontalalignment="right" if hollow else "left",
+        verticalalignment="center",
+        fontsize=7,
+        color=line.get_color(),
+    )
+
+
+def _draw_legend(ax: "Axes", runs: list[str], *, dots: bool) -> None:
+    """Names the colours and the two widths, or the two dots, in an empty cell."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color="#444444", **_TRAIN, label="training")]
-    handles += [Line2D([], [], color="#444444", **_VALIDATION, label="validation")]
+    grey = {"color": "#444444", **(_DOT if dots else {})}
+    hollow = {"markerfacecolor": "none", **_TRAIN}
+    handles = [Line2D([], [], **grey, **hollow, label="training")]
+    handles += [Line2D([], [], **grey, **_VALIDATION, label="validation")]
     handles += [
         Line2D(
             [],
@@ -239,8 +326,15 @@ def _draw_legend(ax: "Axes", runs: list[str]) -> None:
 def _require_columns(histories: Mapping[str, pd.DataFrame]) -> None:
     if not histories:
         raise InputError("no training history to plot; give at least one run")
-    known = [*_METRICS, *(f"val_{column}" for column in _METRICS)]
+    layout = _find_layout(histories)
+    columns = [panel.column for panel in layout.panels]
+    known = [*columns, *(f"val_{column}" for column in columns)]
     for run, history in histories.items():
+        if (layout.position == "step") != ("step" in history):
+            raise InputError(
+                f"{run!r} and {next(iter(histories))!r} are runs of different tasks; "
+                "draw them apart"
+            )
         if not set(known) & set(history.columns):
             raise InputError(
                 f"history of {run!r} has columns {list(history.columns)}; "
@@ -256,8 +350,13 @@ def _recorded(histories: Mapping[str, pd.DataFrame], panel: _Panel) -> bool:
     )
 
 
-def _epochs(history: pd.DataFrame) -> np.ndarray:
-    return history.get("epoch", pd.Series(range(len(history)))).to_numpy()
+def _find_layout(histories: Mapping[str, pd.DataFrame]) -> _Layout:
+    joint, expression = _LAYOUTS
+    return expression if "step" in next(iter(histories.values())) else joint
+
+
+def _positions(history: pd.DataFrame, layout: _Layout) -> np.ndarray:
+    return history.get(layout.position, pd.Series(range(len(history)))).to_numpy()
 
 
 def _dashes(index: int) -> str:

@@ -1,12 +1,12 @@
-"""What happens between epochs: best model, checkpoint, history, early stop."""
+"""What happens at each validation: best model, checkpoint, history, early stop."""
 
 import csv
 import io
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 from tqdm import tqdm
@@ -14,36 +14,44 @@ from tqdm import tqdm
 from seqexp_tf.errors import RunError
 from seqexp_tf.records.tfrecord import write_atomically
 from seqexp_tf.training.checkpoints import save_checkpoint
+from seqexp_tf.training.plan import Plan
 from seqexp_tf.training.run import HISTORY
+from seqexp_tf.training.task import Task
 
-MONITORED = "val_loss"
-
-OUTPUTS = {"expression": "RNA", "sequence": "DNA"}
-"""Outputs of a joint model, and what they are called in a line for the user."""
+FindFault = Callable[..., str]
+"""Model and keyword ``step`` (from 0) to what in its batch made the loss not finite."""
 
 
 class RunRecorder(keras.callbacks.Callback):
-    """Keeps a run folder current after every epoch.
+    """Keeps a run folder current after every validation.
+
+    An epoch, as Keras calls it, is a period of the plan.
 
     Args:
         folder: the run folder.
-        patience: epochs without improvement before training stops; 0 = never.
+        task: names what is recorded.
+        plan: steps of the fit.
+        patience: validations without improvement before training stops; 0 = never.
         state: loop state of a resumed run, empty for a new one.
-        hidden: what the model is asked for; the history leaves out the rest.
+        find_fault: asked when the loss is not finite.
     """
 
     def __init__(
         self,
         folder: Path,
+        *,
+        task: Task,
+        plan: Plan,
         patience: int,
         state: dict[str, Any],
-        *,
-        hidden: Sequence[str] = OUTPUTS,
+        find_fault: FindFault,
     ):
         super().__init__()
         self.folder = folder
+        self.task = task
+        self.plan = plan
         self.patience = patience
-        self.hidden = hidden
+        self.find_fault = find_fault
         self.best = state.get("best", math.inf)
         self.best_epoch = state.get("best_epoch", 0)
         self.history: list[dict[str, Any]] = state.get("history", [])
@@ -53,22 +61,38 @@ class RunRecorder(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            raise self._diverged(f"step {batch + 1}: the loss is {logs['loss']}")
+        # JAX has not yet written the state of the step back into the optimizer.
+        current = keras.backend.backend() == "tensorflow"
+        bad = self.task.bad_step(self.model) if current else None
+        if bad is None and not math.isfinite(logs["loss"]):
+            bad = self.plan.steps_after(len(self.history)) + batch
+        if bad is not None:
+            self._stop_at(bad, logs["loss"])
 
     def on_epoch_end(self, epoch, logs=None):
         finished = epoch + 1
-        loss = logs[MONITORED]
-        if not math.isfinite(loss):
-            raise self._diverged(f"the validation loss is {loss}")
+        bad = self.task.bad_step(self.model)
+        if bad is not None:
+            self._stop_at(bad, logs["loss"])
+        columns = self.task.columns(logs)
+        score = columns[self.task.monitored]
+        if not math.isfinite(score):
+            raise self._diverged(
+                f"{self.task.name_period(finished, self.plan)}, "
+                f"the {self.task.monitored_name} is {score}"
+            )
         seconds = round(time.monotonic() - self._began, 1)
         self.history.append(
-            {"epoch": finished, "seconds": seconds, **_history_row(logs, self.hidden)}
+            {
+                **self.task.position(finished, self.plan),
+                "seconds": seconds,
+                **columns,
+            }
         )
         write_history(self.folder / HISTORY, self.history)
-        improved = loss < self.best
+        improved = score < self.best
         if improved:
-            self.best, self.best_epoch = loss, finished
+            self.best, self.best_epoch = score, finished
         state = {
             "best": self.best,
             "best_epoch": self.best_epoch,
@@ -81,38 +105,47 @@ class RunRecorder(keras.callbacks.Callback):
             epoch=finished,
             improved=improved,
         )
-        if self.patience and finished - self.best_epoch >= self.patience:
+        if self.stops_after(finished):
             self.model.stop_training = True
 
+    def stops_after(self, finished: int) -> bool:
+        """Whether patience has run out after so many validations."""
+        return 0 < self.patience <= finished - self.best_epoch
+
+    def _stop_at(self, step: int, loss: float) -> NoReturn:
+        what = "gradient is not finite" if math.isfinite(loss) else f"loss is {loss}"
+        fault = self.find_fault(self.model, step=step)
+        raise self._diverged(
+            f"{self.task.name_step(step, self.plan)}: the {what}"
+            f"{fault and f'; {fault}'}"
+        )
+
     def _diverged(self, what: str) -> RunError:
-        epochs = len(self.history)
-        kept = f"the {epochs} epochs before are kept" if epochs else "nothing to keep"
+        finished = len(self.history)
         return RunError(
-            f"{self.folder}: epoch {epochs + 1}, {what}; {kept}: start again with a "
-            "lower training.learning_rate and another --out"
+            f"{self.folder}: {what}; {self.task.name_kept(finished, self.plan)}: start "
+            "again with a lower training.learning_rate and another --out"
         )
 
 
 class EpochReport(keras.callbacks.Callback):
-    """One line an epoch for the user, and a bar of batches on a terminal.
+    """One line a validation for the user, and a bar of batches on a terminal.
 
     Args:
         say: called with each line.
         show_bar: show a progress bar.
-        hidden: what the model is asked for; the rest is not spoken of.
+        task: names the figures.
+        plan: steps of the fit.
     """
 
     def __init__(
-        self,
-        say: Callable[[str], None],
-        show_bar: bool,
-        *,
-        hidden: Sequence[str] = OUTPUTS,
+        self, say: Callable[[str], None], show_bar: bool, *, task: Task, plan: Plan
     ):
         super().__init__()
         self.say = say
         self.show_bar = show_bar
-        self.hidden = hidden
+        self.task = task
+        self.plan = plan
         self._bar = None
         self._began = 0.0
 
@@ -120,7 +153,7 @@ class EpochReport(keras.callbacks.Callback):
         self._began = time.monotonic()
         self._bar = tqdm(
             total=self.params["steps"],
-            desc=f"epoch {epoch + 1}",
+            desc=self.task.name_period(epoch + 1, self.plan),
             unit=" batches",
             leave=False,
             disable=not self.show_bar,
@@ -131,39 +164,16 @@ class EpochReport(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._bar.close()
-        digits = len(str(self.params["epochs"]))
         seconds = time.monotonic() - self._began
         self.say(
-            f"epoch {epoch + 1:>{digits}}/{self.params['epochs']} {seconds:6.1f} s  "
-            f"train {self._summary(logs, '')}  "
-            f"validation {self._summary(logs, 'val_')}"
+            f"{self.task.place(epoch + 1, self.plan)} {seconds:6.1f} s  "
+            f"train {self.task.summary(logs, '')}  "
+            f"validation {self.task.summary(logs, 'val_')}"
         )
-
-    def _summary(self, logs: dict[str, float], prefix: str) -> str:
-        parts = [f"loss {logs[prefix + 'loss']:.4f}"]
-        for name in self.hidden:
-            accuracy = logs[f"{prefix}{name}_logits_accuracy"]
-            parts.append(f"{OUTPUTS[name]} accuracy {accuracy:.4f}")
-        return " ".join(parts)
-
-
-def _history_row(logs: dict[str, float], hidden: Sequence[str]) -> dict[str, float]:
-    """The columns of a history, under the names of the outputs.
-
-    Keras' own loss of each output weights a smaller last batch wrongly; the
-    cross-entropy metrics take its place.
-    """
-    row = {}
-    for name, value in logs.items():
-        output, _, metric = name.removeprefix("val_").partition("_logits_")
-        if metric == "loss" or (metric and output not in hidden):
-            continue
-        row[name.replace("_logits", "").replace("cross_entropy", "loss")] = value
-    return row
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes one row an epoch as CSV, atomically."""
+    """Writes one row a validation as CSV, atomically."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from seqexp_tf.errors import RunError
 from seqexp_tf.records.tfrecord import INCOMPLETE, sync_folder
@@ -14,6 +15,7 @@ from seqexp_tf.records.tfrecord import INCOMPLETE, sync_folder
 BEST = "best.keras"
 _MODEL = "model.keras"
 _STATE = "state.json"
+_SEEDS = "seeds"
 
 
 def save_checkpoint(
@@ -49,7 +51,8 @@ def save_checkpoint(
             best.save(temporary / BEST)
         else:
             shutil.copyfile(before / BEST, temporary / BEST)
-        (temporary / _STATE).write_text(json.dumps(state | {"epoch": epoch}))
+        content = state | {"epoch": epoch, _SEEDS: _read_seeds(model)}
+        (temporary / _STATE).write_text(json.dumps(content))
         for path in temporary.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
@@ -94,7 +97,19 @@ def restore_checkpoint(path: Path, model: keras.Model) -> dict[str, Any]:
     ):
         for variable, value in zip(own, theirs, strict=True):
             variable.assign(value)
+    # Checkpoints of before this was kept have none.
+    for variable, value in zip(_seeds(model), state.pop(_SEEDS, ()), strict=False):
+        variable.assign(np.array(value, dtype=variable.dtype))
     return state
+
+
+def _seeds(model: keras.Model) -> list[keras.Variable]:
+    """Returns the states of random layers, which a .keras file does not hold."""
+    return [v for v in model.variables if v.path.endswith("seed_generator_state")]
+
+
+def _read_seeds(model: keras.Model) -> list[list[int]]:
+    return [keras.ops.convert_to_numpy(v).tolist() for v in _seeds(model)]
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from seqexp_tf.config import (
     apply_overrides,
@@ -15,9 +15,17 @@ from seqexp_tf.config import (
     to_dict,
 )
 from seqexp_tf.errors import ConfigError
-from seqexp_tf.models.registry import read_config
+from seqexp_tf.models import registry
 from seqexp_tf.pipeline.config import PipelineConfig
 from seqexp_tf.records.masks import MaskingConfig
+from seqexp_tf.training.checks import (
+    at_least_one,
+    none_negative,
+    positive,
+    seed_in_range,
+    zero_or_more,
+)
+from seqexp_tf.training.expression_config import ExpressionRunConfig
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
@@ -28,7 +36,7 @@ _PRESETS = resources.files("seqexp_tf.presets")
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a model is optimised.
+    """How a joint model is optimised.
 
     Attributes:
         epochs: passes over the training windows at most.
@@ -55,6 +63,8 @@ class TrainingConfig:
         seed: seed of the initial weights, subset, order and masks.
     """
 
+    task: ClassVar[str] = "joint"
+
     epochs: int = 20
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -72,42 +82,27 @@ class TrainingConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            require(value >= 1, f"{name} is {value}; it must be at least 1")
-        # TensorFlow takes a pair of zero seeds for no seed at all.
-        require(
-            1 <= self.seed < 1 << 31,
-            f"seed is {self.seed}; it must be from 1 to {(1 << 31) - 1}",
-        )
-        for name in ("learning_rate", "clip_norm"):
-            value = getattr(self, name)
-            require(value > 0, f"{name} is {value}; it must be positive")
-        for name in (
+        at_least_one(self, "epochs", "batch_size")
+        seed_in_range(self)
+        positive(self, "learning_rate", "clip_norm")
+        none_negative(
+            self,
             "warmup_epochs",
             "weight_decay",
             "expression_weight",
             "sequence_weight",
-        ):
-            value = getattr(self, name)
-            require(value >= 0, f"{name} is {value}; it must not be negative")
+        )
         require(
             0 <= self.final_fraction <= 1,
             f"final_fraction is {self.final_fraction}; it must be from 0 to 1",
         )
-        require(
-            self.patience >= 0,
-            f"patience is {self.patience}; it must be at least 1, or 0 for never",
-        )
-        require(
-            self.max_windows >= 0,
-            f"max_windows is {self.max_windows}; it must be at least 1, or 0 for all",
-        )
+        zero_or_more(self, "patience", zero="never")
+        zero_or_more(self, "max_windows", zero="all")
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything a run depends on besides its dataset.
+    """Everything a run of a joint model depends on besides its dataset.
 
     Attributes:
         model: ``architecture`` and the options of its configuration class.
@@ -116,16 +111,14 @@ class RunConfig:
         training: how the model is optimised.
     """
 
+    task: ClassVar[str] = "joint"
+
     model: dict[str, Any]
     masking: MaskingConfig = MaskingConfig()
     pipeline: PipelineConfig = PipelineConfig()
     training: TrainingConfig = TrainingConfig()
 
     def __post_init__(self) -> None:
-        require(
-            "architecture" in self.model,
-            'model.architecture is missing; for example architecture = "cnn"',
-        )
         require(
             self.masking.hides_expression or self.masking.hides_sequence,
             "masking hides nothing; raise masking.expression_fraction or "
@@ -142,9 +135,19 @@ class RunConfig:
         return tuple(name for name, hides in asked.items() if hides)
 
 
-def presets() -> list[str]:
-    """Returns the names of the built-in run configurations."""
-    return _names(_PRESETS)
+AnyRunConfig: TypeAlias = RunConfig | ExpressionRunConfig
+
+_RUN_CONFIGS: dict[str, type] = {
+    config.task: config for config in (RunConfig, ExpressionRunConfig)
+}
+
+
+def presets(task: str | None = None) -> list[str]:
+    """Returns the names of the built-in run configurations, of one task or all."""
+    names = _names(_PRESETS)
+    if task is None:
+        return names
+    return [name for name in names if _task(_read(_PRESETS, name), name) == task]
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -180,8 +183,10 @@ def read_run_config(
     overrides: Sequence[str] = (),
     *,
     origin: str | None = None,
-) -> RunConfig:
+) -> AnyRunConfig:
     """Returns the checked configuration of a file or of tables.
+
+    Its class is that of the architecture's task.
 
     Raises:
         ConfigError: names the file or preset and the key that is wrong.
@@ -189,17 +194,27 @@ def read_run_config(
     if not isinstance(values, Mapping):
         origin, values = str(values), read_toml(values)
     origin = origin or "configuration"
-    config = build(RunConfig, apply_overrides(values, overrides), origin=origin)
+    tables = apply_overrides(values, overrides)
+    config = build(_RUN_CONFIGS[_task(tables, origin)], tables, origin=origin)
     # With every default written out, a later default cannot change an old run.
     options = to_dict(model_config(config, origin=origin))
     architecture = config.model["architecture"]
     return replace(config, model={"architecture": architecture, **options})
 
 
-def model_config(config: RunConfig, *, origin: str = "configuration") -> Any:
+def model_config(config: AnyRunConfig, *, origin: str = "configuration") -> Any:
     """Returns the architecture's own configuration, checked."""
     options = {key: v for key, v in config.model.items() if key != "architecture"}
-    return read_config(config.model["architecture"], options, origin=origin)
+    return registry.read_config(config.model["architecture"], options, origin=origin)
+
+
+def _task(tables: Mapping[str, Any], origin: str) -> str:
+    model = tables.get("model")
+    require(
+        isinstance(model, Mapping) and "architecture" in model,
+        f'{origin}: model.architecture is missing; for example architecture = "cnn"',
+    )
+    return registry.task(model["architecture"], origin=origin)
 
 
 def _names(folder: "Traversable") -> list[str]:

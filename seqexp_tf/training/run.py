@@ -10,7 +10,8 @@ from typing import Any
 from seqexp_tf.errors import RunError
 from seqexp_tf.records.schema import Schema
 from seqexp_tf.records.store import RecordStore
-from seqexp_tf.training.config import RunConfig, read_run_config
+from seqexp_tf.training.compatibility import check_schema
+from seqexp_tf.training.config import AnyRunConfig, read_run_config
 
 CONFIG = "config.toml"
 DATASET = "dataset.json"
@@ -32,7 +33,7 @@ class Run:
     """
 
     folder: Path
-    config: RunConfig
+    config: AnyRunConfig
     schema: Schema
     dataset: dict[str, Any]
 
@@ -96,29 +97,22 @@ class Run:
         model.jit_compile = compiles()
         return model
 
+    @property
+    def task(self) -> str:
+        """What the model learnt: ``joint`` or ``expression``."""
+        return self.config.task
+
+    def require_task(self, task: str, *, verb: str) -> None:
+        """Raises RunError unless the model is of the task that a verb is for."""
+        if self.task != task:
+            raise RunError(
+                f"{self.folder}: a run of task {self.task!r}; `seqexp-tf {verb}` is "
+                f"for task {task!r}"
+            )
+
     def check_dataset(self, store: RecordStore) -> None:
         """Raises RunError unless the run's model can read ``store``."""
-        if store.schema.kind != self.schema.kind:
-            raise RunError(
-                f"{store.folder}: dataset of kind {store.schema.kind!r}, but "
-                f"{self.folder} was trained on kind {self.schema.kind!r}"
-            )
-        if store.schema.window != self.schema.window:
-            raise RunError(
-                f"{store.folder}: windows of {store.schema.window:,} bases, but "
-                f"{self.folder} was trained on {self.schema.window:,}; convert the "
-                "data with the recipe of the run"
-            )
-        for name in ("sequence", "expression", "valid"):
-            theirs, ours = store.schema.by_name.get(name), self.schema.by_name[name]
-            for what in ("dtype", "axes", "encoding", "tracks"):
-                if theirs is None or getattr(theirs, what) != getattr(ours, what):
-                    found = theirs and getattr(theirs, what)
-                    raise RunError(
-                        f"{store.folder}: {what} of {name} is {found!r}, but "
-                        f"{self.folder} was trained on {getattr(ours, what)!r}; "
-                        "convert the data with the recipe of the run"
-                    )
+        check_schema(store.schema, self.schema, folder=store.folder, run=self.folder)
 
 
 def describe_dataset(store: RecordStore) -> dict[str, Any]:

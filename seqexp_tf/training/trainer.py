@@ -4,37 +4,33 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from seqexp_tf.config import dump
 from seqexp_tf.errors import RunError
-from seqexp_tf.models import registry
 from seqexp_tf.pipeline.faults import damage_named, require_whole
-from seqexp_tf.pipeline.joint import evaluation_batches, training_batches
-from seqexp_tf.pipeline.subset import describe_subset, subset_size
+from seqexp_tf.pipeline.subset import describe_subset
+from seqexp_tf.records.schema import Schema
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.tfrecord import write_atomically
 from seqexp_tf.training import hardware
 from seqexp_tf.training.callbacks import EpochReport, RunRecorder
 from seqexp_tf.training.checkpoints import BEST, last_checkpoint, restore_checkpoint
-from seqexp_tf.training.config import RunConfig, TrainingConfig, model_config
-from seqexp_tf.training.losses import (
-    ExpressionAccuracy,
-    ExpressionCrossEntropy,
-    ExpressionLoss,
-    SequenceAccuracy,
-    SequenceCrossEntropy,
-    SequenceLoss,
-)
+from seqexp_tf.training.config import AnyRunConfig, TrainingConfig, model_config
+from seqexp_tf.training.joint_task import compile_joint
+from seqexp_tf.training.plan import Plan
 from seqexp_tf.training.run import CONFIG, DATASET, MODEL, SCHEMA, Run, describe_dataset
+from seqexp_tf.training.task import Task, task_of
 
 _log = logging.getLogger(__name__)
 
 
 def fit(
-    config: RunConfig,
+    config: AnyRunConfig,
     store: RecordStore,
     folder: str | os.PathLike,
     *,
@@ -58,6 +54,9 @@ def fit(
     """
     folder = Path(folder)
     require_whole(store)
+    task = task_of(config)
+    task.check(store)
+    plan = task.plan(store)
     initial = _initial_run(config)
     checkpoint = _prepare_folder(folder, config, store, resume)
     training = config.training
@@ -65,121 +64,103 @@ def fit(
     policy = hardware.compute_policy(training.precision)
     say(f"{hardware.describe()}, {policy}")
 
-    first_epoch, state = 0, {}
+    finished, state = 0, {}
     with hardware.distribution(training.strategy):
-        model = build_model(config, policy)
-        windows = subset_size(store.count("train"), training.max_windows)
-        steps = windows // training.batch_size
-        compile_model(model, training, max(steps, 1))
+        model = task.build(store.schema, policy)
+        task.compile(model, plan)
         if checkpoint is not None:
             state = restore_checkpoint(checkpoint, model)
-            first_epoch = state["epoch"]
-            say(f"going on after epoch {first_epoch} ({checkpoint})")
+            finished = state["epoch"]
+            say(f"going on after {task.name_period(finished, plan)} ({checkpoint})")
         elif initial is not None:
             model.set_weights(initial.load_model().get_weights())
             say(f"begins with the weights of {initial.folder}")
-    batches, steps = training_batches(
-        store,
-        batch_size=training.batch_size,
-        masking=config.masking,
-        pipeline=config.pipeline,
-        seed=training.seed,
-        max_windows=training.max_windows,
-        first_epoch=first_epoch,
-    )
     if training.max_windows:
         say(describe_subset(store.count("train"), training.max_windows))
-    validation = evaluation_batches(
-        store,
-        "validation",
-        batch_size=training.batch_size,
-        masking=config.masking,
-    )
     say(
         f"{config.model['architecture']}: {model.count_params():,} weights, "
-        f"receptive field {_reach(config)}; "
-        f"{steps} steps of {training.batch_size} windows an epoch"
+        f"{task.describe(plan)}"
     )
-    recorder = RunRecorder(folder, training.patience, state, hidden=config.hidden)
-    waited = first_epoch - recorder.best_epoch
-    stopped = 0 < training.patience <= waited
-    if first_epoch < training.epochs and not stopped:
-        with damage_named(store):
-            model.fit(
-                batches,
-                validation_data=validation,
-                epochs=training.epochs,
-                initial_epoch=first_epoch,
-                steps_per_epoch=steps,
-                shuffle=False,
-                callbacks=[
-                    EpochReport(say, show_bar, hidden=config.hidden),
-                    recorder,
-                    keras.callbacks.TensorBoard(folder / "tensorboard"),
-                ],
-                verbose=0,
-            )
+    recorder = RunRecorder(
+        folder,
+        task=task,
+        plan=plan,
+        patience=training.patience,
+        state=state,
+        find_fault=partial(task.find_fault, store=store, plan=plan),
+    )
+    with damage_named(store):
+        _train(task, model, store, plan, finished, recorder, say, show_bar)
     best = last_checkpoint(folder / "checkpoints") / BEST
     write_atomically(folder / MODEL, best.read_bytes())
     say(
-        f"best epoch {recorder.best_epoch}: validation loss {recorder.best:.4f}; "
-        f"{folder / MODEL}"
+        f"best {task.name_period(recorder.best_epoch, plan)}: "
+        f"{task.monitored_name} {recorder.best:.4f}; {folder / MODEL}"
     )
     return Run.open(folder)
 
 
-def build_model(config: RunConfig, policy: str) -> keras.Model:
-    """Returns the model of a configuration, computing under a Keras dtype policy."""
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        return registry.build(config.model["architecture"], model_config(config))
-    finally:
-        keras.config.set_dtype_policy(previous)
+def build_model(
+    config: AnyRunConfig, policy: str, schema: Schema | None = None
+) -> keras.Model:
+    """Returns the model of a configuration, computing under a Keras dtype policy.
+
+    Args:
+        config: of a run.
+        policy: see ``hardware.compute_policy``.
+        schema: of the dataset; a joint model needs none.
+    """
+    return task_of(config).build(schema, policy)
 
 
 def compile_model(model: keras.Model, training: TrainingConfig, steps: int) -> None:
-    """Gives a model its optimizer, schedule, masked losses and metrics.
+    """Gives a joint model its optimizer, schedule, masked losses and metrics.
 
     Args:
         model: as built.
         training: how it is optimised.
         steps: batches in an epoch.
     """
-    total = training.epochs * steps
-    warmup = min(round(training.warmup_epochs * steps), total - 1)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else training.learning_rate,
-        decay_steps=total - warmup,
-        alpha=training.final_fraction,
-        warmup_target=training.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.AdamW(
-        schedule,
-        weight_decay=training.weight_decay,
-        global_clipnorm=training.clip_norm,
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(
-        optimizer=optimizer,
-        loss={
-            "expression_logits": ExpressionLoss(),
-            "sequence_logits": SequenceLoss(),
-        },
-        loss_weights={
-            "expression_logits": training.expression_weight,
-            "sequence_logits": training.sequence_weight,
-        },
-        weighted_metrics={
-            "expression_logits": [ExpressionAccuracy(), ExpressionCrossEntropy()],
-            "sequence_logits": [SequenceAccuracy(), SequenceCrossEntropy()],
-        },
-        jit_compile=hardware.compiles(),
-    )
+    plan = Plan(epoch=steps, period=steps, total=training.epochs * steps)
+    compile_joint(model, training, plan)
 
 
-def _initial_run(config: RunConfig) -> Run | None:
+def _train(
+    task: Task,
+    model: keras.Model,
+    store: RecordStore,
+    plan: Plan,
+    finished: int,
+    recorder: RunRecorder,
+    say: Callable[[str], None],
+    show_bar: bool,
+) -> None:
+    """Runs the periods that are left, unless patience has run out before."""
+    validation = task.validation_batches(model, store)
+    callbacks = [
+        *task.callbacks(model, validation),
+        EpochReport(say, show_bar, task=task, plan=plan),
+        recorder,
+        keras.callbacks.TensorBoard(recorder.folder / "tensorboard"),
+    ]
+    for first, last, steps in plan.legs(finished):
+        if recorder.stops_after(first):
+            break
+        model.fit(
+            task.training_batches(
+                model, store, plan, first_step=plan.steps_after(first)
+            ),
+            validation_data=validation,
+            epochs=last,
+            initial_epoch=first,
+            steps_per_epoch=steps,
+            shuffle=False,
+            callbacks=callbacks,
+            verbose=0,
+        )
+
+
+def _initial_run(config: AnyRunConfig) -> Run | None:
     """Returns the finished run whose weights to begin with, if there is one."""
     if config.training.initial_run is None:
         return None
@@ -187,14 +168,34 @@ def _initial_run(config: RunConfig) -> Run | None:
     if model_config(run.config) != model_config(config):
         raise RunError(
             f"{run.folder}: training.initial_run has another model, "
-            f"{run.config.model}; give this run the same [model]"
+            f"{_model_difference(run.config.model, config.model)}; give this run the "
+            "same [model]"
         )
     run.model_path  # noqa: B018  Raises unless the fit has finished.
     return run
 
 
+def _model_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """Names the options that differ; those of another architecture all would."""
+    theirs, ours = _flat(theirs), _flat(ours)
+    keys = ["architecture"]
+    if theirs["architecture"] == ours["architecture"]:
+        keys = [k for k in (theirs | ours) if theirs.get(k) != ours.get(k)]
+    return ", ".join(f"{k} {theirs.get(k)!r}, here {ours.get(k)!r}" for k in keys)
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Options of nested tables under dotted names."""
+    options = {}
+    for key, value in table.items():
+        nested = isinstance(value, dict)
+        name = f"{prefix}{key}"
+        options |= _flat(value, f"{name}.") if nested else {name: value}
+    return options
+
+
 def _prepare_folder(
-    folder: Path, config: RunConfig, store: RecordStore, resume: bool
+    folder: Path, config: AnyRunConfig, store: RecordStore, resume: bool
 ) -> Path | None:
     """Returns the checkpoint to go on from, or None for a new run."""
     description = describe_dataset(store)
@@ -204,18 +205,7 @@ def _prepare_folder(
                 f"{folder}: already holds a run; go on with --resume or choose "
                 "another --out"
             )
-        run = Run.open(folder)
-        if run.config != config:
-            raise RunError(
-                f"{folder}: --resume with another configuration: "
-                f"{_difference(run.config, config)}; use the run's own or another --out"
-            )
-        if run.dataset["fingerprint"] != store.fingerprint:
-            raise RunError(
-                f"{folder}: --resume with another dataset: trained on "
-                f"{run.dataset['name']} ({run.dataset['fingerprint'][:12]}), given "
-                f"{description['name']} ({store.fingerprint[:12]})"
-            )
+        require_same(Run.open(folder), config, store)
         return last_checkpoint(folder / "checkpoints")
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -229,12 +219,28 @@ def _prepare_folder(
     return None
 
 
-def _reach(config: RunConfig) -> str:
-    bases = model_config(config).receptive_field
-    return "the whole window" if bases is None else f"{bases:,} bases"
+def require_same(run: Run, config: AnyRunConfig, store: RecordStore) -> None:
+    """Raises RunError unless a run is of a configuration and a dataset.
+
+    Args:
+        run: to go on with, or to keep.
+        config: asked for.
+        store: asked for.
+    """
+    if run.config != config:
+        raise RunError(
+            f"{run.folder}: --resume with another configuration: "
+            f"{_difference(run.config, config)}; use the run's own or another --out"
+        )
+    if run.dataset["fingerprint"] != store.fingerprint:
+        raise RunError(
+            f"{run.folder}: --resume with another dataset: trained on "
+            f"{run.dataset['name']} ({run.dataset['fingerprint'][:12]}), given "
+            f"{store.manifest['name']} ({store.fingerprint[:12]})"
+        )
 
 
-def _difference(old: RunConfig, new: RunConfig) -> str:
+def _difference(old: AnyRunConfig, new: AnyRunConfig) -> str:
     before, after = dump(old).splitlines(), dump(new).splitlines()
     changed = [line for line in after if line not in before]
     gone = [line for line in before if line not in after]

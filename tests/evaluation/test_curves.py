@@ -102,6 +102,21 @@ def test_one_epoch_is_a_dot():
     ax = new_figure(width=2, height=2).subplots()
     assert plot_curve({"run": history("loss", epochs=1)}, "loss", ax=ax) is ax
     assert {line.get_marker() for line in ax.lines} == {"o"}
+    training, validation = ax.lines
+    assert training.get_markerfacecolor() == "none"
+    assert validation.get_markerfacecolor() == colour(0)
+
+
+def test_the_values_of_one_epoch_are_written_beside_it():
+    table = pd.DataFrame({"epoch": [1], "loss": [1.23456], "val_loss": [0.5]})
+    figure = plot_curves({"run": table})
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1.235", "0.5"]
+    (legend,) = (ax.get_legend() for ax in figure.axes if ax.get_legend())
+    markers = [line.get_marker() for line in legend.get_lines()]
+    assert markers[:2] == ["o", "o"]
+    assert figure.axes[0].get_xticks().tolist() == [1]
+    longer = plot_curves({"run": history("loss", epochs=2)})
+    assert not longer.axes[0].texts
 
 
 def test_a_history_without_known_columns_is_refused():
@@ -138,7 +153,8 @@ def test_a_figure_that_cannot_be_written_says_so(tmp_path):
 def a_run(folder, table, hidden=("expression", "sequence")):
     folder.mkdir(parents=True)
     table.to_csv(folder / "history.csv", index=False)
-    return SimpleNamespace(folder=folder, config=SimpleNamespace(hidden=hidden))
+    config = SimpleNamespace(hidden=hidden)
+    return SimpleNamespace(folder=folder, config=config, task="joint")
 
 
 def test_runs_of_other_lengths_and_regimes_overlay(tmp_path):

@@ -10,7 +10,7 @@ from seqexp_tf.evaluation.curves import read_history
 from seqexp_tf.evaluation.joint import evaluate_joint
 from seqexp_tf.evaluation.temperature import fit_temperatures
 from seqexp_tf.records.store import RecordStore
-from seqexp_tf.serving.export import export_joint
+from seqexp_tf.serving.export import export_run
 from seqexp_tf.training.callbacks import RunRecorder
 from seqexp_tf.training.config import (
     presets,
@@ -51,7 +51,7 @@ class TestRegimes:
         assert (alone.expression_fraction, alone.expression_fraction_max) == (0.5, 1.0)
 
     @pytest.mark.parametrize("regime", regimes())
-    @pytest.mark.parametrize("preset", presets())
+    @pytest.mark.parametrize("preset", presets("joint"))
     def test_each_goes_with_each_preset(self, preset, regime):
         tables = read_preset(preset)
         config = read_run_config(with_regime(tables, regime))
@@ -113,7 +113,7 @@ class TestExpressionAlone:
         assert list(fits) == ["expression_logits"]
 
     def test_it_exports(self, rna_run, tmp_path):
-        folder = export_joint(rna_run[0], tmp_path / "model")
+        folder = export_run(rna_run[0], tmp_path / "model")
         signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
         assert "expression" in str(signature.structured_input_signature)
 

@@ -226,7 +226,7 @@ def test_mixed_precision_keeps_float32_variables(joint_store, tmp_path):
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", presets("joint"))
 def test_presets_are_complete(name):
     config = read_run_config(read_preset(name), origin=name)
     assert config.training.epochs > 0
@@ -272,6 +272,8 @@ def test_weights_of_another_model_are_refused(finished, joint_store, tmp_path):
     with pytest.raises(RunError, match="has another model") as caught:
         fit(config, joint_store, tmp_path / "tuned")
     assert str(run.folder) in str(caught.value)
+    theirs = run.config.model["filters"]
+    assert f"has another model, filters {theirs}, here 4; give" in str(caught.value)
     with pytest.raises(RunError, match="not a run"):
         config = _config(f"training.initial_run={tmp_path}/none")
         fit(config, joint_store, tmp_path / "tuned")

@@ -1,0 +1,43 @@
+"""Checks that the training configurations of both tasks share."""
+
+from typing import Any
+
+from seqexp_tf.config import require
+
+
+def at_least_one(config: Any, *names: str) -> None:
+    """Raises ConfigError for a field below 1."""
+    for name in names:
+        value = getattr(config, name)
+        require(value >= 1, f"{name} is {value}; it must be at least 1")
+
+
+def positive(config: Any, *names: str) -> None:
+    """Raises ConfigError for a field that is zero or negative."""
+    for name in names:
+        value = getattr(config, name)
+        require(value > 0, f"{name} is {value}; it must be positive")
+
+
+def none_negative(config: Any, *names: str) -> None:
+    """Raises ConfigError for a negative field."""
+    for name in names:
+        value = getattr(config, name)
+        require(value >= 0, f"{name} is {value}; it must not be negative")
+
+
+def zero_or_more(config: Any, *names: str, zero: str = "") -> None:
+    """Raises ConfigError for a negative field; ``zero`` is what 0 stands for."""
+    for name in names:
+        value = getattr(config, name)
+        allowed = f"at least 1, or 0 for {zero}" if zero else "at least 0"
+        require(value >= 0, f"{name} is {value}; it must be {allowed}")
+
+
+def seed_in_range(config: Any) -> None:
+    """Raises ConfigError for a seed that TensorFlow would not take for one."""
+    # TensorFlow takes a pair of zero seeds for no seed at all.
+    require(
+        1 <= config.seed < 1 << 31,
+        f"seed is {config.seed}; it must be from 1 to {(1 << 31) - 1}",
+    )

@@ -1,0 +1,43 @@
+"""Which gene of a batch makes the loss not finite."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+
+from seqexp_tf.training.expression_losses import GeneLoss
+
+
+def find_faulty_gene(
+    model: keras.Model,
+    genes: Sequence[str],
+    inputs: Mapping[str, np.ndarray],
+    targets: Mapping[str, np.ndarray],
+    *,
+    loss: GeneLoss,
+) -> str:
+    """Evaluates a batch gene by gene, as in training, and says what it found.
+
+    Args:
+        model: with the weights that met the batch.
+        genes: identifiers, in the order of the batch.
+        inputs: what the model reads.
+        targets: ``expression`` ``(batch,)``.
+        loss: the prediction loss.
+    """
+    for index, gene in enumerate(genes):
+        for name, values in {**inputs, "target": targets["expression"]}.items():
+            if not np.isfinite(values[index]).all():
+                return f"{name} of gene {gene} is not finite, repair the data"
+    for index, gene in enumerate(genes):
+        one = {name: values[index : index + 1] for name, values in inputs.items()}
+        outputs = model(one, training=True)
+        found = {
+            "loss": loss.call(targets["expression"][index], outputs["expression"]),
+            **outputs,
+        }
+        for name, values in found.items():
+            values = keras.ops.convert_to_numpy(values)
+            if not np.isfinite(values).all():
+                return f"gene {gene} alone gives a {name} that is not finite"
+    return "each of its genes alone gives a finite loss"

@@ -1,0 +1,39 @@
+"""AdamW that leaves out a gradient that is not finite, and says when."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("seqexp_tf")
+class GuardedAdamW(keras.optimizers.AdamW):
+    """AdamW (Loshchilov & Hutter 2019), but a gradient with NaN in it counts as zero.
+
+    Training is to stop then; the weights that made the gradient are still there to
+    find the gene that did. The loss alone does not tell: a ReLU may turn NaN to zero.
+
+    Attributes:
+        bad_step: the first step, from 1, whose gradient was not finite; 0 for none.
+    """
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.bad_step = self.add_variable(
+            (),
+            initializer="zeros",
+            dtype="int32",
+            aggregation="only_first_replica",
+            name="bad_step",
+        )
+
+    def apply(self, grads, trainable_variables=None):
+        finite = ops.all(
+            ops.stack([ops.isfinite(ops.sum(ops.square(grad))) for grad in grads])
+        )
+        grads = [ops.where(finite, grad, ops.zeros_like(grad)) for grad in grads]
+        super().apply(grads, trainable_variables)
+        step = ops.cast(self.iterations, "int32")
+        known = ops.convert_to_tensor(self.bad_step)
+        first = ops.logical_and(ops.logical_not(finite), known == 0)
+        self.bad_step.assign(ops.where(first, step, known))

@@ -1,0 +1,39 @@
+"""How many steps a fit takes, and when it stops to validate."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps of a fit.
+
+    Attributes:
+        epoch: batches in one pass over the training windows.
+        period: steps between two validations.
+        total: steps of the whole fit; the last period may be shorter.
+    """
+
+    epoch: int
+    period: int
+    total: int
+
+    @property
+    def periods(self) -> int:
+        """Number of validations."""
+        return -(-self.total // self.period)
+
+    def steps_after(self, periods: int) -> int:
+        """Returns the steps done when so many periods are."""
+        return min(periods * self.period, self.total)
+
+    def legs(self, finished: int) -> Iterator[tuple[int, int, int]]:
+        """Yields what is left after so many periods: from, to, steps a period.
+
+        Two legs at most: whole periods, and a shorter last one.
+        """
+        whole, rest = divmod(self.total, self.period)
+        if finished < whole:
+            yield finished, whole, self.period
+        if rest and finished <= whole:
+            yield whole, whole + 1, rest
