@@ -1,6 +1,6 @@
 """Calibration in a report: before and after temperature scaling."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from seqexp_tf.evaluation import style
@@ -64,7 +64,7 @@ def _table(
     split: str,
 ) -> Table:
     old, new = before.scores(), after.scores()
-    rows = []
+    rows, worse = [], []
     for output, name in _MODALITIES.items():
         if output not in old:
             continue
@@ -73,6 +73,8 @@ def _table(
             if key in old[output]:
                 cells = (number(scores[output][key]) for scores in (old, new))
                 rows.append((f"{name} {label}", *cells))
+                if new[output][key] > old[output][key]:
+                    worse.append(f"{name} {label}")
     return Table(
         caption="Before and after temperature scaling",
         heading=("Score", "As predicted", "Scaled"),
@@ -83,7 +85,18 @@ def _table(
             "distance of the true frequency from the predicted probability over ten "
             "bins, of nucleotides the mean of four. Scaling changes no likeliest "
             "class; all other results on this page are of the model as it predicts."
+            + _remark(worse)
         ),
+    )
+
+
+def _remark(worse: Sequence[str]) -> str:
+    if not worse:
+        return ""
+    return (
+        f" Scaling made these worse: {', '.join(worse)}. One temperature lowers the "
+        "loss on validation, which need not lower every error on other data; where "
+        "they matter, use the predictions as they are."
     )
 
 

@@ -8,6 +8,7 @@ from seqexp_tf.evaluation.profile_scores import (
     MAJORITY,
     MODEL,
     SEGMENTS,
+    WIDENED,
     ProfileEvaluation,
 )
 from seqexp_tf.report.calibration_section import calibration_section
@@ -30,6 +31,12 @@ from seqexp_tf.report.score_sections import (
 from seqexp_tf.report.wording import listing, number
 
 _TOLERANCE = 50
+_BASELINES = {
+    WIDENED: "reading frames and usual UTRs",
+    ANNOTATION: "annotated reading frames",
+    MAJORITY: "majority class",
+}
+"""Beside the model in a headline: the first of them that was scored."""
 _CONTIGS = 1_000
 """Of a genome in more pieces, what a reader types is not checked."""
 
@@ -123,18 +130,17 @@ def _headlines(report: Report) -> Iterator[Headline]:
             )
     if report.profiles is not None:
         profiles = report.profiles
-        other = ANNOTATION if ANNOTATION in profiles.curves else MAJORITY
+        other = next(name for name in _BASELINES if name in profiles.curves)
         model, baseline = profiles.score(MODEL), profiles.score(other)
-        name = {ANNOTATION: "annotated reading frames", MAJORITY: "majority class"}
         yield Headline(
             label="RNA accuracy from DNA alone",
             value=number(model.metrics["accuracy"], 3),
-            detail=f"{name[other]} {number(baseline.metrics['accuracy'], 3)}",
+            detail=f"{_BASELINES[other]} {number(baseline.metrics['accuracy'], 3)}",
         )
         found = _border_f1(profiles, SEGMENTS)
         detail = f"start or end within {_TOLERANCE} bp, from DNA alone"
-        if other == ANNOTATION:
-            detail = f"reading frame ends {number(_border_f1(profiles, other), 3)}"
+        if other != MAJORITY:
+            detail = f"{_BASELINES[other]} {number(_border_f1(profiles, other), 3)}"
         yield Headline(
             label=f"Border F1 of segments, ±{_TOLERANCE} bp",
             value=number(found, 3),
@@ -144,10 +150,12 @@ def _headlines(report: Report) -> Iterator[Headline]:
         before, after, _ = report.scaling
         output = SEQUENCE if SEQUENCE in after.scores() else EXPRESSION
         name = {SEQUENCE: "nucleotides", EXPRESSION: "expression"}[output]
+        old, new = (scores.scores()[output]["ece"] for scores in (before, after))
+        worse = "; scaling made it worse" if new > old else ""
         yield Headline(
             label=f"Calibration error, {name}",
-            value=number(after.scores()[output]["ece"], 4),
-            detail=f"before scaling {number(before.scores()[output]['ece'], 4)}",
+            value=number(new, 4),
+            detail=f"before scaling {number(old, 4)}{worse}",
         )
 
 

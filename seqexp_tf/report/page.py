@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from seqexp_tf.records.regions import Region
@@ -145,12 +145,19 @@ class RegionSection:
         origin: why it is on the page.
         blocks: in order.
         genes: names of the genes on it, by which a reader finds it too.
+        name: what to call it; its place if empty.
     """
 
     region: Region
     origin: str
     blocks: tuple[Block, ...]
     genes: tuple[str, ...] = ()
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name, or its place, such as ``chrIV:1,468,900-1,469,900``."""
+        return self.name or str(self.region)
 
     @property
     def id(self) -> str:
@@ -193,6 +200,8 @@ class Page:
         command: arguments of the command that makes this page again.
         window: bases of a model's window, the longest region the page takes.
         contigs: lengths by name, to check what a reader types; empty for no check.
+        regions_title: heading above the regions.
+        adds: option of the command that adds a region: by its place, or by its gene.
     """
 
     title: str
@@ -205,6 +214,8 @@ class Page:
     command: tuple[str, ...]
     window: int
     contigs: Mapping[str, int]
+    regions_title: str = "Regions"
+    adds: Literal["--region", "--gene"] = "--region"
 
 
 def render(page: Page) -> str:

@@ -3,12 +3,13 @@
 from seqexp_tf.config import dump
 from seqexp_tf.report.collect import Report
 from seqexp_tf.report.environment import describe_environment
+from seqexp_tf.report.gene_collect import GeneReport
 from seqexp_tf.report.page import Block, Facts, Listing, Missing, Section
 from seqexp_tf.report.wording import listing
-from seqexp_tf.training.config import RunConfig, model_config
+from seqexp_tf.training.config import AnyRunConfig, RunConfig, model_config
 
 
-def run_section(report: Report) -> Section:
+def run_section(report: Report | GeneReport) -> Section:
     """Returns configuration, dataset and environment."""
     run, store = report.inputs.run, report.inputs.store
     manifest, config = store.manifest, run.config
@@ -32,7 +33,7 @@ def run_section(report: Report) -> Section:
                 ("Architecture", config.model["architecture"]),
                 ("Weights", f"{weights:,}"),
                 ("Receptive field", _receptive_field(config)),
-                ("Hidden in training", " and ".join(config.hidden)),
+                *_hidden(config),
                 ("Trained on", f"{trained['name']}, {trained['fingerprint'][:16]}"),
                 ("Seed", str(config.training.seed)),
             ),
@@ -73,6 +74,12 @@ def run_section(report: Report) -> Section:
     )
 
 
-def _receptive_field(config: RunConfig) -> str:
+def _hidden(config: AnyRunConfig) -> tuple[tuple[str, str], ...]:
+    if isinstance(config, RunConfig):
+        return (("Hidden in training", " and ".join(config.hidden)),)
+    return ()
+
+
+def _receptive_field(config: AnyRunConfig) -> str:
     field = getattr(model_config(config), "receptive_field", None)
     return "the whole window" if field is None else f"{field:,} bp"

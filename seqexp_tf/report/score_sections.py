@@ -12,6 +12,7 @@ from seqexp_tf.evaluation.profile_scores import (
     MODEL,
     PREDICTORS,
     SEGMENTS,
+    WIDENED,
     ProfileEvaluation,
 )
 from seqexp_tf.report.collect import Report
@@ -43,6 +44,7 @@ _PREDICTORS = {
     MODEL: "Model, p > 0.5",
     SEGMENTS: "Model, segments",
     ANNOTATION: "Annotated reading frames",
+    WIDENED: "Reading frames and usual UTRs",
     MAJORITY: "Majority class",
 }
 _CONTIGS = 6
@@ -156,7 +158,9 @@ def dna_alone_section(report: Report) -> Section:
                     f"{_PREDICTORS[name]}: {PREDICTORS[name]}."
                     for name in profiles.curves
                 )
-                + " Borders are starts and ends of expression, matched one to one.",
+                + " Borders are starts and ends of expression, matched one to one. –: "
+                "calls of yes or no, as the segments', and a constant put bases in no "
+                "order, so that they have no ROC AUC.",
                 wide=True,
             ),
             light(
@@ -195,7 +199,7 @@ def dna_alone_section(report: Report) -> Section:
 
 
 def _profile_rows(profiles: ProfileEvaluation) -> Iterator[tuple[str | Cell, ...]]:
-    """Yields every predictor on the whole split, then the best two by contig."""
+    """Yields every predictor on the whole split, then those of calls by contig."""
     for name in profiles.curves:
         yield _PREDICTORS[name], *_profile_cells(profiles, name, ALL)
     contigs = dict.fromkeys(score.contig for score in profiles.scores)
@@ -203,7 +207,7 @@ def _profile_rows(profiles: ProfileEvaluation) -> Iterator[tuple[str | Cell, ...
     if not 1 < len(contigs) <= _CONTIGS:
         return
     for contig in contigs:
-        for name in (SEGMENTS, ANNOTATION):
+        for name in (SEGMENTS, ANNOTATION, WIDENED):
             if name in profiles.curves:
                 cells = _profile_cells(profiles, name, contig)
                 yield f"{_PREDICTORS[name]}, {contig}", *cells

@@ -36,12 +36,12 @@ class StoredResults:
 
     def metrics(self) -> dict[str, Any] | None:
         """Returns the content of ``metrics/SPLIT.json``."""
-        return self._read(self.run.folder / "metrics" / f"{self.split}.json")
+        return self.read(self.run.folder / "metrics" / f"{self.split}.json")
 
     def scaling(self) -> tuple[Calibration, Calibration, dict[str, float]] | None:
         """Returns calibration before and after, and the temperatures between."""
         path = self.run.folder / "metrics" / f"{self.split}_calibration.json"
-        document = self._read(path)
+        document = self.read(path)
         if document is None:
             return None
         before, after = (_calibration(document[key]) for key in ("before", "after"))
@@ -54,7 +54,7 @@ class StoredResults:
         """
         path = self.run.folder / "borders" / f"{self.split}.json"
         curves = path.with_name(f"{self.split}_curves.tsv")
-        document = self._read(path)
+        document = self.read(path)
         if document is None or not curves.is_file():
             return None
         return ProfileEvaluation(
@@ -65,7 +65,8 @@ class StoredResults:
             dataset=document["dataset"],
         )
 
-    def _read(self, path: Path) -> dict[str, Any] | None:
+    def read(self, path: Path) -> dict[str, Any] | None:
+        """Returns the content of a file; None unless it is of this model and split."""
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             dataset = document["dataset"]

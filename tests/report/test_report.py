@@ -190,12 +190,48 @@ def test_genes_are_drawn_and_reading_frames_compared(page, report):
     assert b"ABC1" in page.regions[-1].blocks[1].content
 
 
+def test_no_auc_where_nothing_is_ranked(report):
+    table = dna_alone_section(report).blocks[0]
+    aucs = {row[0]: row[2].text for row in table.rows}
+    assert aucs["Model, segments"] == aucs["Majority class"] == "–"
+    assert aucs["Model, p > 0.5"] != "–"
+    assert "–: calls of yes or no" in table.note and "no ROC AUC" in table.note
+
+
+def test_scaling_that_makes_it_worse_is_remarked_on(report):
+    before, after, temperatures = report.scaling
+    old, new = (
+        {
+            (output, key): value
+            for output, scores in calibration.scores().items()
+            for key, value in scores.items()
+        }
+        for calibration in (before, after)
+    )
+    changed = [key for key in old if old[key] != new[key]]
+    assert ("expression_logits", "loss") in changed
+    for first, second in ((before, after), (after, before)):
+        turned = replace(report, scaling=(first, second, temperatures))
+        scores = [s.scores() for s in (first, second)]
+        note = calibration_section(turned).blocks[0].note
+        loss = [values["expression_logits"]["loss"] for values in scores]
+        _, _, remark = note.partition("Scaling made these worse: ")
+        assert ("RNA loss" in remark) == (loss[1] > loss[0])
+        (tile,) = (
+            headline
+            for headline in compose(turned, (), command=["seqexp-tf"]).headlines
+            if headline.label.startswith("Calibration error")
+        )
+        error = [values["sequence_logits"]["ece"] for values in scores]
+        assert ("scaling made it worse" in tile.detail) == (error[1] > error[0])
+
+
 def test_without_an_annotation_the_page_says_so(report, loci):
     bare_inputs = replace(report.inputs, genes=None, frames=None)
     borders = replace(loci[-1], maps=(), nucleotides=())
     section = region_section(borders, bare_inputs)
     assert "no genes are drawn" in section.blocks[1].caption
-    curves = {k: v for k, v in report.profiles.curves.items() if k != "annotation"}
+    curves = {k: v for k, v in report.profiles.curves.items() if "annotation" not in k}
     profiles = replace(report.profiles, curves=curves)
     bare = replace(report, profiles=profiles, inputs=bare_inputs)
     assert "--annotation GFF3" in _reasons(dna_alone_section(bare))

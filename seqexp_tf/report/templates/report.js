@@ -9,6 +9,7 @@
   const links = [...section.querySelectorAll(".tabs a")];
   const contigs = JSON.parse(section.dataset.contigs);
   const window_ = Number(section.dataset.window);
+  const byGene = section.dataset.adds === "--gene";
 
   const show = (panel) => {
     panels.forEach((other, index) => {
@@ -80,6 +81,10 @@
       if (gene) return open(panel, gene);
     }
     const region = parse(text);
+    if (byGene && (region.problem || !holding(region)))
+      return say(`This page does not show ${region.problem ? "the gene" : "a gene with all of"} ` +
+        `“${text.trim()}”. This command adds a gene of the dataset:`,
+        `${section.dataset.command} --gene ${region.problem ? quoted(text.trim()) : "NAME"}`);
     if (region.problem) return say(region.problem);
     const panel = holding(region);
     const name = `${region.contig}:${number(region.start)}` +
