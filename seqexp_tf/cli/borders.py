@@ -88,6 +88,7 @@ def command(
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
+    trained.require_task("joint", verb="borders")
     store = RecordStore.open(data or Path(trained.dataset["folder"]))
     trained.check_dataset(store)
     split = split or "test"
@@ -173,7 +174,11 @@ def _draw(
 ) -> list[Path]:
     import pandas as pd
 
-    from seqexp_tf.evaluation.border_plots import plot_borders, summary
+    from seqexp_tf.evaluation.border_plots import (
+        plot_borders,
+        scored_positions,
+        summary,
+    )
     from seqexp_tf.evaluation.files import write_file
     from seqexp_tf.evaluation.reconstruction import PREDICTIONS, reconstruct
     from seqexp_tf.evaluation.style import save_figure
@@ -196,6 +201,7 @@ def _draw(
         ]
         for strand in strands:
             click.echo(f"{region} ({strand.strand}): {summary(strand)}")
+            click.echo(f"  {scored_positions(strand)}")
         contig = re.sub(r"[^\w.-]", "_", region.contig)
         stem = folder / f"{contig}_{region.start + 1}-{region.end}"
         document = {

@@ -50,10 +50,17 @@ def command(
     --set comes last: `--masking rna --set masking.expression_spans=4`. To train on
     a random part of the windows, `--set training.max_windows=20000`.
 
+    A model of genes (presets seq2exp_..., caduceus..., mamba) needs a dataset of kind
+    `expression` and masks nothing. It is validated every training.validate_every
+    steps, and the one with the lowest validation MSE is kept; history.csv also holds
+    Pearson, the mask ratio, and how the gradients of prediction and divergence on
+    the mask head compare.
+
     \b
     Example:
       seqexp-tf fit --preset cnn --data /tmp/yeast --out runs/cnn \\
           --masking rna --set training.epochs=20
+      seqexp-tf fit --preset seq2exp_soft_small --data /tmp/genes --out runs/soft
       seqexp-tf fit --resume --out runs/cnn
     """
     from seqexp_tf.config import dump, read_toml

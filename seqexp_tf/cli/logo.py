@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from seqexp_tf.cli.options import FOLDER, batch_size, data, load_tensorflow, say
+from seqexp_tf.cli.options import FOLDER, batch_size, data, load_tensorflow
+from seqexp_tf.errors import RunError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,6 +97,14 @@ def command(
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
+    trained.require_task("joint", verb="logo")
+    masking = trained.config.masking
+    if not masking.hides_sequence:
+        raise RunError(
+            f"{run}: trained with no base hidden (masking.sequence_fraction = 0), so "
+            "it never learnt to predict nucleotides; train one with `fit --masking "
+            "rna_dna`"
+        )
     store = RecordStore.open(data or Path(trained.dataset["folder"]))
     trained.check_dataset(store)
     found = [find_region(store, text) for text in regions]
@@ -104,12 +113,6 @@ def command(
             require_room(region, top, length=length)
     folder = out or run / "logos"
     require_writable(folder)
-    masking = trained.config.masking
-    if masks != "none" and not masking.hides_sequence:
-        say(
-            f"Note: {run} was trained with no base hidden; what it predicts of hidden "
-            "bases means little"
-        )
     load_tensorflow()
     from seqexp_tf.interpretation.nucleotides import predict_nucleotides
 
@@ -123,7 +126,7 @@ def command(
                 strand,
                 masks=masks.replace("-", "_"),
                 labels=labels,
-                mask_fraction=masking.sequence_fraction or 0.15,
+                mask_fraction=masking.sequence_fraction,
                 progress=bar.update,
             )
         click.echo(

@@ -42,10 +42,14 @@ _TOP = 10
 @click.option(
     "--target",
     metavar="CONTIG:START-END",
-    help="Bases whose signed differences add up to an effect; all if not given.",
+    help="Signed effects (table, lowest strip of the influence figure) are sums over "
+    "these bases, such as a gene; without it over all bases compared.",
 )
 @click.option(
-    "--zoom", metavar="CONTIG:START-END", help="Draw this part of the region, too."
+    "--zoom",
+    metavar="CONTIG:START-END",
+    help="Draw each map a second time, of this part of --region alone; the first map, "
+    "the table and the npz stay those of the whole region.",
 )
 @click.option(
     "--annotation",
@@ -101,6 +105,7 @@ def command(
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
+    trained.require_task("joint", verb="mutagenesis")
     store = RecordStore.open(data or Path(trained.dataset["folder"]))
     trained.check_dataset(store)
     mutated, part, sum_over = (

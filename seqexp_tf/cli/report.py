@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from tqdm import tqdm
 
 from seqexp_tf.cli.options import FILE, FOLDER, batch_size, data, load_tensorflow, say
@@ -18,6 +19,13 @@ from seqexp_tf.cli.options import FILE, FOLDER, batch_size, data, load_tensorflo
     multiple=True,
     metavar="CONTIG:START-END",
     help="Region to add, 1-based inclusive, up to a window; may be repeated.",
+)
+@click.option(
+    "--gene",
+    "genes",
+    multiple=True,
+    metavar="NAME",
+    help="Gene whose locus to add, for a model of genes; may be repeated.",
 )
 @click.option(
     "--annotation",
@@ -36,6 +44,7 @@ from seqexp_tf.cli.options import FILE, FOLDER, batch_size, data, load_tensorflo
 def command(
     run: Path,
     regions: tuple[str, ...],
+    genes: tuple[str, ...],
     annotation: Path | None,
     no_maps: bool,
     data: Path | None,
@@ -54,42 +63,71 @@ def command(
     `borders` left in RUN is used where it is of this model, dataset and annotation;
     what is missing is computed and not kept.
 
+    Of a model of genes: scores beside simple predictors, learning curves, the
+    elements it has learnt (as `elements` left them; with --links, their precision
+    and recall), and the loci of the genes of highest, median and lowest expression
+    and of every --gene.
+
     \b
     Example:
       seqexp-tf report runs/cnn
       seqexp-tf report runs/cnn --region chrIV:1,000,001-1,001,000 \\
         --annotation yeast.gff3 --out cnn.html
+      seqexp-tf report runs/seq2exp --gene MYC
     """
     from seqexp_tf.evaluation.files import write_file
     from seqexp_tf.records.store import RecordStore
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
+    if trained.task == "joint" and genes:
+        raise click.UsageError("--gene goes with models of genes; give --region")
+    if trained.task == "expression" and (regions or no_maps):
+        raise click.UsageError(
+            "--region and --no-maps go with joint models; give --gene"
+        )
     trained.model_path  # noqa: B018  Refuses a run whose fit has not finished.
     store = RecordStore.open(data or Path(trained.dataset["folder"]))
     path = out or run / "report.html"
     _require_writable(path)
     load_tensorflow()
-    from seqexp_tf.report.collect import prepare_report
-    from seqexp_tf.report.compose import make_page
     from seqexp_tf.report.page import render
 
-    inputs = prepare_report(
-        trained,
-        store,
-        regions=regions,
-        annotation=annotation,
-        maps=not no_maps,
-        batch_size=batch_size,
-    )
     again = ["seqexp-tf", "report", str(run)]
     for option, value in (("--annotation", annotation), ("--data", data)):
         again += [] if value is None else [option, str(value)]
     again += ["--no-maps"] if no_maps else []
     again += [] if out is None else ["--out", str(out)]
-    for text in regions:
-        again += ["--region", text]
-    html = render(make_page(inputs, command=again, step=_step)).encode()
+    for option, texts in (("--region", regions), ("--gene", genes)):
+        again += [part for text in texts for part in (option, text)]
+    if trained.task == "expression":
+        from seqexp_tf.report.gene_collect import prepare_gene_report
+        from seqexp_tf.report.gene_compose import make_gene_page
+
+        source = click.get_current_context().get_parameter_source("batch_size")
+        inputs = prepare_gene_report(
+            trained,
+            store,
+            genes=genes,
+            annotation=annotation,
+            # The default suits windows of a few thousand bases alone.
+            batch_size=None if source is ParameterSource.DEFAULT else batch_size,
+        )
+        page = make_gene_page(inputs, command=again, step=_step)
+    else:
+        from seqexp_tf.report.collect import prepare_report
+        from seqexp_tf.report.compose import make_page
+
+        inputs = prepare_report(
+            trained,
+            store,
+            regions=regions,
+            annotation=annotation,
+            maps=not no_maps,
+            batch_size=batch_size,
+        )
+        page = make_page(inputs, command=again, step=_step)
+    html = render(page).encode()
     write_file(path, html)
     click.echo(f"Written: {path} ({len(html) / 1e6:.1f} MB)")
 

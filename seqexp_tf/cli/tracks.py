@@ -49,18 +49,27 @@ def command(
         raise click.UsageError("give either --region or --split")
     from seqexp_tf.evaluation.files import require_writable
     from seqexp_tf.records.regions import find_region
-    from seqexp_tf.records.spans import stored_parts, stored_spans
+    from seqexp_tf.records.spans import (
+        merge,
+        stored_parts,
+        stored_spans,
+        uncovered,
+    )
     from seqexp_tf.records.store import RecordStore
+    from seqexp_tf.report.wording import listing
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
+    trained.require_task("joint", verb="tracks")
     store = RecordStore.open(data or Path(trained.dataset["folder"]))
     trained.check_dataset(store)
     name = "regions" if regions else split or "test"
     if regions:
-        parts = stored_parts(store, [find_region(store, text) for text in regions])
+        asked = [find_region(store, text) for text in regions]
+        parts = stored_parts(store, asked)
     else:
         parts = stored_spans(store, name)
+        asked = [find_region(store, contig) for contig in {p.contig: 0 for p in parts}]
     folder = out or run / "tracks"
     require_writable(folder)
     load_tensorflow()
@@ -83,6 +92,14 @@ def command(
             progress=bar.update,
         )
     click.echo(f"{sum(map(len, parts)):,} bases predicted on both strands.")
+    stored = stored_spans(store)
+    gaps = merge(gap for region in asked for gap in uncovered(region, stored))
+    if gaps:
+        named = listing([str(gap) for gap in gaps], most=5)
+        click.echo(
+            f"Left out, for the dataset has no window there: {named} "
+            f"({sum(map(len, gaps)):,} bases)."
+        )
     click.echo("Written:")
     for path in files.paths:
         click.echo(f"  {path}")

@@ -59,7 +59,7 @@ def plot_borders(
         heights.append(0.12 + 0.24 * rows)
     with style.context():
         figure = style.new_figure(
-            width=8, height=0.75 + 0.5 * len(strands) + sum(heights)
+            width=8, height=0.75 + 0.64 * len(strands) + sum(heights)
         )
         axes = figure.subplots(
             len(heights), 1, sharex=True, squeeze=False, height_ratios=heights
@@ -112,12 +112,13 @@ def plot_strand(strand: Reconstruction, *, ax: "Axes") -> "Axes":
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         total = strand.expressed
         noun = "region" if total.regions == 1 else "regions"
-        ax.set_title(summary(strand), fontsize=7, fontweight="normal", pad=3)
+        title = f"{summary(strand)}\n{scored_positions(strand)}"
+        ax.set_title(title, fontsize=7, fontweight="normal", pad=3)
         ax.annotate(
             f"{region} ({strand.strand})   Total expressed = {total.bases:,} bp, "
             f"{total.regions} {noun}",
             (0, 1),
-            (0, 14),
+            (0, 24),
             xycoords="axes fraction",
             textcoords="offset points",
             fontsize=8.5,
@@ -138,6 +139,17 @@ def summary(strand: Reconstruction) -> str:
             )
         parts.append(f"{what}: loss {_text(score.loss)}, acc. {_text(score.accuracy)}")
     return "  |  ".join(parts)
+
+
+def scored_positions(strand: Reconstruction) -> str:
+    """Returns at which labels each prediction is scored."""
+    others = [name for name in strand.scores if name != RECONSTRUCTION]
+    named = " and ".join(_NAMES[name] for name in others)
+    return (
+        f"Scored at measured labels: the reconstruction at the "
+        f"{strand.scores[RECONSTRUCTION].positions:,} under the RNA mask, {named} at "
+        f"all {strand.scores[others[0]].positions:,}"
+    )
 
 
 def _text(value: float) -> str:

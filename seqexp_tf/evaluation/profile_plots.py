@@ -10,6 +10,7 @@ from seqexp_tf.evaluation.profile_scores import (
     MAJORITY,
     MODEL,
     SEGMENTS,
+    WIDENED,
     ProfileEvaluation,
 )
 
@@ -21,9 +22,10 @@ _LABELS = {
     MODEL: "model, p > 0.5",
     SEGMENTS: "model, segments",
     ANNOTATION: "annotated ORFs",
+    WIDENED: "ORFs and usual UTRs",
 }
-_COLOURS = {MODEL: 0, SEGMENTS: 2, ANNOTATION: 1}
-_MARKERS = {MODEL: "o", SEGMENTS: "D", ANNOTATION: "s"}
+_COLOURS = {MODEL: 0, SEGMENTS: 2, ANNOTATION: 1, WIDENED: 3}
+_MARKERS = {MODEL: "o", SEGMENTS: "D", ANNOTATION: "s", WIDENED: "^"}
 
 
 def plot_profiles(evaluation: ProfileEvaluation) -> "Figure":

@@ -9,10 +9,11 @@ from seqexp_tf.evaluation.borders import (
     ExpressedTotal,
 )
 from seqexp_tf.evaluation.thresholds import ThresholdCurve
+from seqexp_tf.genome.genes import UTR_LENGTHS
 from seqexp_tf.records.regions import Region
 
 MODEL, SEGMENTS = "model", "segments"
-ANNOTATION, MAJORITY = "annotation", "majority"
+ANNOTATION, WIDENED, MAJORITY = "annotation", "annotation_utr", "majority"
 
 PREDICTORS: dict[str, str] = {
     MODEL: "p(expressed) from DNA alone, every label hidden; expressed where p > 0.5",
@@ -23,6 +24,11 @@ PREDICTORS: dict[str, str] = {
     ANNOTATION: (
         "expressed where an annotated open reading frame of the strand lies (first to "
         "last coding base, introns included)"
+    ),
+    WIDENED: (
+        f"the same frames, begun {UTR_LENGTHS[0]} bases before the first and ended "
+        f"{UTR_LENGTHS[1]} after the last coding base, for untranslated regions of "
+        "the length usual in yeast"
     ),
     MAJORITY: "the share of expressed bases of the training split, everywhere",
 }

@@ -34,17 +34,20 @@ from seqexp_tf.evaluation.profile_scores import (
     MODEL,
     PREDICTORS,
     SEGMENTS,
+    WIDENED,
     ProfileEvaluation,
     ProfileScore,
     WindowScore,
 )
 from seqexp_tf.evaluation.segmentation import measured_switch_cost, segment
 from seqexp_tf.evaluation.thresholds import ThresholdCounts
+from seqexp_tf.genome.genes import with_utrs
 from seqexp_tf.genome.intervals import interval_mask
 from seqexp_tf.records.regions import STRANDS, GenomeSlice, Region, read_slice
 from seqexp_tf.records.spans import blocks, stored_spans
 from seqexp_tf.records.store import RecordStore
 
+_ANNOTATIONS = (ANNOTATION, WIDENED)
 _OF_PROBABILITIES = ("loss", "brier", "ece")
 
 
@@ -86,7 +89,7 @@ class _Tally:
     def score(self, predictor: str, contig: str, strand: str) -> ProfileScore:
         metrics = self.metrics.result()
         metrics["ece"] = self.reliability.result()["expressed"]["ece"]
-        if predictor in (SEGMENTS, ANNOTATION):
+        if predictor in (SEGMENTS, *_ANNOTATIONS):
             metrics.update(dict.fromkeys(_OF_PROBABILITIES, float("nan")))
         return ProfileScore(predictor, contig, strand, metrics, self.borders or ())
 
@@ -111,7 +114,8 @@ def evaluate_profiles(
         predictor: the model and its dataset.
         split: usually ``test``.
         frames: contig, start, end (0-based half-open) and strand of annotated open
-            reading frames, scored as a baseline; None leaves it out.
+            reading frames, scored as a baseline, as they are and widened by
+            untranslated regions; None leaves both out.
         progress: called with the number of windows of each batch; see
             ``count_windows``.
 
@@ -120,7 +124,10 @@ def evaluate_profiles(
         RunError: the model predicts no expression, or values that are not finite.
     """
     store = predictor.store
-    names = [name for name in PREDICTORS if name != ANNOTATION or frames is not None]
+    annotations = {}
+    if frames is not None:
+        annotations = {ANNOTATION: frames, WIDENED: with_utrs(frames)}
+    names = [n for n in PREDICTORS if n not in _ANNOTATIONS or n in annotations]
     unexpressed, expressed = store.statistics("train")["labels_01"]
     prior = expressed / (unexpressed + expressed)
     switch_cost = measured_switch_cost(store)
@@ -141,8 +148,8 @@ def evaluate_profiles(
                 ),
                 MAJORITY: _constant(prior, len(span)),
             }
-            if frames is not None:
-                calls[ANNOTATION] = _hard(_annotated(frames, span, strand))
+            for name, table in annotations.items():
+                calls[name] = _hard(_annotated(table, span, strand))
             for name in names:
                 tally = tallies.setdefault((name, span.contig, strand), _Tally())
                 tally.update(genome, strand, calls[name])

@@ -1,7 +1,7 @@
 """Figures of mutagenesis maps."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -118,15 +118,8 @@ def plot_influence(
         axes = figure.subplots(
             len(heights), 1, sharex=True, height_ratios=heights, squeeze=False
         )[:, 0]
-        position = np.arange(region.start, region.end) + 1
         for ax, (measure, unit) in zip(axes, _UNITS.items(), strict=False):
-            ax.fill_between(
-                position,
-                found.mean_influence(measure),
-                step="mid",
-                color=style.colour(0),
-                linewidth=0,
-            )
+            _bars(found.mean_influence(measure), region, ax, color=style.colour(0))
             ax.set(ylabel=f"Mean of\n{unit}", ylim=(0, None))
         _draw_effects(found, axes[2], figure)
         if arranged is not None:
@@ -249,14 +242,11 @@ def _draw_heat(
 
 
 def _draw_influence(values: np.ndarray, across: Region, panels: _Panels) -> None:
-    position = np.arange(across.start, across.end) + 1
     for ax, heights, label in (
         (panels.highest, values.max(axis=1), "Max"),
         (panels.mean, values.mean(axis=1), "Mean"),
     ):
-        ax.fill_between(
-            position, heights, step="mid", color=style.colour(0), linewidth=0
-        )
+        _bars(heights, across, ax, color=style.colour(0))
         ax.set(ylim=(0, None), ylabel=label)
         ax.tick_params(labelbottom=False)
         ax.locator_params(axis="y", nbins=3)
@@ -268,7 +258,7 @@ def _draw_profile(found: MutationMap, down: Region, panels: _Panels) -> None:
     position = np.arange(down.start, down.end) + 1
     truth = np.where(found.measured[part], found.expressed[part], 0)
     ax = panels.profile
-    ax.fill_betweenx(position, truth, step="mid", color="0.82", linewidth=0)
+    _bars(truth, down, ax, color="0.82", orientation="horizontal")
     ax.plot(found.probability[part], position, color=style.colour(0), linewidth=1)
     ax.set(xlim=(-0.06, 1.06), xticks=(0, 1))
     ax.set_title("p(expressed)", fontsize=7, fontweight="normal", loc="center", pad=12)
@@ -281,6 +271,12 @@ def _draw_profile(found: MutationMap, down: Region, panels: _Panels) -> None:
     for end, edge in ((first, down.start), (last, down.end)):
         if end != edge:
             panels.heat.axhline(end + 0.5, **_EDGE)
+
+
+def _bars(values: np.ndarray, region: Region, ax: "Axes", **look: Any) -> None:
+    """A bar a base, each as wide as its column of the map."""
+    edges = np.arange(region.start, region.end + 1) + 0.5
+    ax.stairs(values, edges, fill=True, linewidth=0, **look)
 
 
 def _draw_genes_down(genes: pd.DataFrame, down: Region, *, ax: "Axes") -> None:

@@ -62,13 +62,14 @@ def test_a_split_from_dna_alone(call, run, annotation):
         "model",
         "segments",
         "annotation",
+        "annotation_utr",
         "majority",
     }
     assert scores["annotation", "chrC", "+"]["borders"][0]["both"]["predicted"] == 2
     within = [entry["tolerance"] for entry in scores["model", "all", "both"]["borders"]]
     assert within == list(TOLERANCES)
     accuracy = scores["annotation", "all", "both"]["metrics"]["accuracy"]
-    line = next(line for line in out.splitlines() if line.startswith("annotation  all"))
+    line = next(line for line in out.splitlines() if line.startswith("annotation "))
     assert f"{accuracy:.4f}" in line
     assert read_bed(folder / "test_model.bed").contig.isin(["chrC"]).all()
 
@@ -86,6 +87,7 @@ def test_regions_are_drawn_with_their_tables(call, run, annotation, tmp_path):
         for kind in ("json", "tsv", "png", "svg")
     }
     assert "chrC:301-420 (-): RNA mask 64 bp" in printed
+    assert "Scored at measured labels: the reconstruction at the 64 under" in printed
     document = json.loads((out / "chrC_301-420.json").read_text())
     plus, minus = document["strands"]
     assert (plus["strand"], minus["strand"]) == ("+", "-")
@@ -104,6 +106,7 @@ def test_tracks_agree_with_the_tables(call, run, tmp_path):
     code, printed, _ = call("tracks", run, "--region", "chrC:301-420", "--out", out)
     assert code == 0
     assert "120 bases predicted on both strands." in printed
+    assert "Left out" not in printed
     assert _names(out) == {
         "regions_hidden.plus.bw",
         "regions_hidden.minus.bw",
@@ -119,9 +122,21 @@ def test_tracks_agree_with_the_tables(call, run, tmp_path):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_tracks_of_a_split_land_in_the_run(call, run):
-    code, _, _ = call("tracks", run, "--split", "validation", "--labels", "visible")
+def test_what_has_no_window_is_named(call, run, tmp_path):
+    code, printed, _ = call(
+        "tracks", run, "--region", "chrC:1461-1500", "--out", tmp_path / "tracks"
+    )
     assert code == 0
+    assert "12 bases predicted" in printed
+    assert "has no window there: chrC:1,473-1,500 (28 bases)." in printed
+
+
+def test_tracks_of_a_split_land_in_the_run(call, run):
+    code, printed, _ = call(
+        "tracks", run, "--split", "validation", "--labels", "visible"
+    )
+    assert code == 0
+    assert "has no window there: chrB:1,473-1,500 (28 bases)." in printed
     assert "validation_visible.plus.bw" in _names(run / "tracks")
 
 

@@ -142,15 +142,16 @@ def test_many_stretches_take_several_figures(run, tmp_path, monkeypatch):
     assert {f"{stem}.png", f"{stem}_from_3.png"} <= _names(tmp_path)
 
 
-def test_a_run_that_hid_no_base_is_said_to_know_little(
-    joint_store, tmp_path, write_run
+@pytest.mark.parametrize("masks", ["blockwise", "none"])
+def test_a_run_that_never_hid_a_base_is_refused(
+    joint_store, tmp_path, write_run, call, masks
 ):
     run = write_run(tmp_path / "run", joint_store, masking={"sequence_fraction": 0.0})
-    result = _logo(run, "--region", "chrA:301-310")
-    assert result.exit_code == 0, result.output
-    assert "trained with no base hidden" in result.stderr
-    result = _logo(run, "--region", "chrA:301-310", "--masks", "none")
-    assert result.stderr == ""
+    code, out, err = call("logo", run, "--region", "chrA:301-310", "--masks", masks)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"Error: {run}: trained with no base hidden (masking.")
+    assert "--masking rna_dna" in err and len(err.splitlines()) == 1
+    assert not (run / "logos").exists()
 
 
 @pytest.mark.parametrize(

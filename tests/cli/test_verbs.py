@@ -84,10 +84,53 @@ def test_debug_shows_the_traceback(tmp_path):
     assert "Traceback" in done.stderr
 
 
-def test_an_unknown_verb_is_a_usage_error():
-    done = _run("covnert")
-    assert done.returncode == 2
-    assert "covnert" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["covnert"], "seqexp-tf: no verb 'covnert'; did you mean \"convert\"; see"),
+        (["evaluate"], "seqexp-tf evaluate: missing argument 'RUN'; see `seqexp-tf"),
+        (["fit", "--outt", "x"], "seqexp-tf fit: no such option '--outt'; did you"),
+        (["logo", "x", "--strand", "y"], "invalid value for '--strand': 'y' is not"),
+        (["logo", "x"], "seqexp-tf logo: no region; give one, for example --region"),
+        (["fit", "--out"], "option '--out' requires an argument"),
+    ],
+)
+def test_a_usage_error_is_one_line(call, arguments, message):
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert "--help`" in err
+
+
+def test_without_a_verb_the_help_is_shown(call):
+    code, _, err = call()
+    assert code == 2
+    assert err.startswith("Usage: seqexp-tf")
+    assert "convert" in err
+
+
+def test_the_version(call):
+    assert call("--version") == (0, "seqexp-tf, version 0.1.0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("seqexp-tf eva", "evaluate"),
+        ("seqexp-tf logo --str", "--strand"),
+        ("x f -", ""),
+    ],
+)
+def test_the_shell_completes(words, found):
+    variables = {
+        "_SEQEXP_TF_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = _run(env={**os.environ, **variables})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert found in done.stdout
 
 
 def test_fit_evaluate_export(joint_folder, tmp_path):
@@ -137,12 +180,9 @@ def test_dry_run_prints_what_fit_reads_back(tmp_path):
 
 
 def test_presets_are_listed():
-    assert _run("fit", "--list-presets").stdout.split() == [
-        "cnn",
-        "cnn_large",
-        "hybrid",
-        "transformer",
-    ]
+    listed = _run("fit", "--list-presets").stdout.split()
+    assert listed == sorted(listed)
+    assert {"cnn", "cnn_large", "hybrid", "transformer", "seq2exp_soft"} <= set(listed)
 
 
 @pytest.mark.slow

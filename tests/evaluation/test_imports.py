@@ -14,6 +14,14 @@ NUMERIC = (
     "temperature",
     "bootstrap",
     "style",
+    "gene_masks",
+    "gene_tracks",
+    "links",
+    "rankings",
+    "average_precision",
+    "element_scores",
+    "element_tables",
+    "element_plots",
 )
 
 

@@ -36,6 +36,7 @@ from seqexp_tf.evaluation.profile_tables import (
     write_tables,
 )
 from seqexp_tf.evaluation.profiles import evaluate_profiles
+from seqexp_tf.genome.genes import with_utrs
 from seqexp_tf.records.regions import STRANDS, Region, read_slice
 from seqexp_tf.records.spans import stored_spans
 
@@ -162,6 +163,21 @@ def test_an_annotation_that_is_right(evaluation):
     assert evaluation.curves["annotation"].at_half() == (1.0, 0.0, 1.0)
 
 
+def test_frames_with_utrs_are_another_baseline(evaluation, frames_of, joint_store):
+    frames = with_utrs(frames_of(joint_store, "train"))
+    (span,) = stored_spans(joint_store, "train")
+    genome = read_slice(joint_store, span)
+    right = []
+    for index, strand in enumerate(STRANDS):
+        called = np.zeros(len(span), bool)
+        for frame in frames[frames.strand == strand].itertuples():
+            called[frame.start : frame.end] = True
+        right.append((called == genome.expression[index])[genome.valid])
+    score = evaluation.score("annotation_utr")
+    assert score.metrics["accuracy"] == pytest.approx(np.concatenate(right).mean())
+    assert math.isnan(score.metrics["loss"])
+
+
 def test_the_majority_says_one_thing(evaluation, joint_store):
     unexpressed, expressed = joint_store.statistics("train")["labels_01"]
     share = expressed / (unexpressed + expressed)
@@ -254,14 +270,14 @@ def test_tables_say_the_same(evaluation, tmp_path):
     assert set(document["predictors"]) == set(PREDICTORS)
     assert {"accuracy", "ece", "borders"} <= set(document["formulas"])
     rows = list(csv.DictReader(io.StringIO(to_tsv(evaluation)), delimiter="\t"))
-    # Four predictors; chrA and all; +, - and both.
-    assert len(rows) == len(document["scores"]) == 4 * 2 * 3
+    # Five predictors; chrA and all; +, - and both.
+    assert len(rows) == len(document["scores"]) == 5 * 2 * 3
     for row, entry in zip(rows, document["scores"], strict=True):
         assert row["strand"] == entry["strand"]
         assert float(row["accuracy"]) == entry["metrics"]["accuracy"]
         within = {item["tolerance"]: item for item in entry["borders"]}
         assert int(row["within_50_matched"]) == within[50]["both"]["matched"]
-        if entry["predictor"] == "annotation":
+        if entry["predictor"].startswith("annotation"):
             assert row["loss"] == "" and entry["metrics"]["loss"] is None
     windows = pd.read_csv(io.StringIO(windows_tsv(evaluation.windows)), sep="\t")
     assert len(windows) == len(evaluation.windows)
@@ -269,8 +285,8 @@ def test_tables_say_the_same(evaluation, tmp_path):
     assert set(curves.predictor) == set(PREDICTORS)
     markdown = to_markdown(evaluation)
     assert markdown.splitlines()[0].startswith("| Predictor | Contig | Strand |")
-    assert sum(line.startswith("| ") for line in markdown.splitlines()) == 2 + 24
-    assert "annotation  all     both      1.0000" in to_text(evaluation)
+    assert sum(line.startswith("| ") for line in markdown.splitlines()) == 2 + 30
+    assert "annotation      all     both      1.0000" in to_text(evaluation)
     paths = write_tables(evaluation, tmp_path / "out" / "train")
     assert sorted(path.name for path in paths) == [
         "train.json",
@@ -292,6 +308,7 @@ def test_the_figure_shows_curves_and_points(evaluation):
         "model, p > 0.5",
         "model, segments",
         "annotated ORFs",
+        "ORFs and usual UTRs",
     ]
     labels = [text.get_text() for text in borders.get_xticklabels()]
     assert labels == ["0", "10", "50", "100"]

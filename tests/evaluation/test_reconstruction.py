@@ -205,7 +205,13 @@ def test_a_panel_a_strand_and_genes_underneath(predictor, genes, tmp_path):
     total = strands[0].expressed
     (title,) = titles
     assert title.startswith(f"chrA:1,001-1,100 (+)   Total expressed = {total.bases:,}")
-    assert minus.get_title(loc="left") == summary(strands[1])
+    scored = strands[1].scores
+    assert minus.get_title(loc="left") == (
+        f"{summary(strands[1])}\nScored at measured labels: the reconstruction at the "
+        f"{scored['reconstruction'].positions:,} under the RNA mask, DNA alone and "
+        f"labels visible at all {scored['dna_alone'].positions:,}"
+    )
+    assert scored["reconstruction"].positions < scored["dna_alone"].positions
     assert {text.get_text() for text in track.texts} == {"LEFT", "SHORT", "RIGHT", "tR"}
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.patches import Polygon, StepPatch
 
 from seqexp_tf.errors import InputError
 from seqexp_tf.evaluation.style import save_figure
@@ -77,7 +78,9 @@ def test_each_measure_has_its_unit():
 def test_genes_lie_along_both_axes():
     figure = plot_map(_map(100), genes=GENES)
     assert {"ABC1", "XYZ9"} <= _texts(figure)
-    arrows = [len(ax.patches) for ax in figure.axes]
+    arrows = [
+        sum(isinstance(patch, Polygon) for patch in ax.patches) for ax in figure.axes
+    ]
     assert arrows.count(2) == 2
     assert not {"ABC1", "XYZ9"} & _texts(plot_map(_map(100)))
 
@@ -113,6 +116,29 @@ def test_zoom_outside_is_refused(zoom):
         plot_map(_map(100), zoom=zoom)
     with pytest.raises(InputError, match="not within the recorded region"):
         plot_map(_map(100, 20), zoom=Region("chrI", 1010, 1030))
+
+
+@pytest.mark.parametrize("zoom", [None, Region("chrI", 1040, 1070)])
+def test_bars_are_as_wide_as_the_columns_of_the_map(zoom):
+    found = _map(100)
+    figure = plot_map(found, zoom=zoom)
+    shown = zoom or found.region
+    edges = np.arange(shown.start, shown.end + 1) + 0.5
+    at = slice(shown.start - 1000, shown.end - 1000)
+    bars = {
+        ax.get_ylabel(): patch.get_data()
+        for ax in figure.axes
+        for patch in ax.patches
+        if isinstance(patch, StepPatch)
+    }
+    assert set(bars) == {"Max", "Mean", ""}  # The last: measured expression.
+    for label, values in (
+        ("Max", found.log_odds[at, at].max(axis=1)),
+        ("Mean", found.log_odds[at, at].mean(axis=1)),
+        ("", found.expressed[at]),
+    ):
+        np.testing.assert_array_equal(bars[label].edges, edges)
+        np.testing.assert_array_equal(bars[label].values, values)
 
 
 def test_thin_stripes_survive_a_large_map():
