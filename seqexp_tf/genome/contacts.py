@@ -1,5 +1,6 @@
 """Contact of every part of a window with a transcription start site (TSS)."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ class ContactValues:
         pseudocount_distance: adds to every measured contact, also to zero, the
             law's value at its distance, but at most that at this distance, as ABC
             does (1,000,000 there); 0 adds nothing.
+        factor: multiplies the contact before the transform. The rows of a balanced
+            cooler sum to one, so that most of its values are far below one, where
+            log10(x + 1) tells none from another.
     """
 
     transform: Literal["log10p1", "none"] = "log10p1"
@@ -42,6 +46,7 @@ class ContactValues:
     gamma: float = 0.87
     scale: float | None = None
     pseudocount_distance: int = 0
+    factor: float = 1.0
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -58,6 +63,8 @@ class ContactValues:
                 f"pseudocount_distance is {self.pseudocount_distance}; it must be 0 "
                 "(none) or more"
             )
+        if not 0 < self.factor < math.inf:
+            raise ConfigError(f"factor is {self.factor}; it must be positive")
         PowerLaw(self.gamma, self.scale)
 
 
@@ -234,6 +241,7 @@ class ContactMap:
         low, high = max(first, 0), min(last, -(-size // step))
         if low < high:
             values[low - first : high - first] = self._contacts(name, tss, low, high)
+        values *= self._values.factor
         if self._values.transform == "log10p1":
             values = np.log10(values + 1)
         return values.astype(np.float32), start - first * step

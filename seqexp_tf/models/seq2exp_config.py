@@ -131,9 +131,10 @@ def used_signals(config: Seq2ExpConfig, shape: "ExpressionShape") -> tuple[str, 
 def model_inputs(config: Seq2ExpConfig, shape: "ExpressionShape") -> tuple[str, ...]:
     """Returns the names of a model's inputs, in order."""
     mask = config.mask
+    signals_matter = config.predictor_signals or mask.kind != "given"
     wanted = {
         "sequence": True,
-        "signals": bool(used_signals(config, shape)),
+        "signals": signals_matter and bool(used_signals(config, shape)),
         "features": config.use_features and bool(shape.features),
         "blocked": mask.kind != "none"
         and mask.blacklist

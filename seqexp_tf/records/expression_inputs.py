@@ -342,4 +342,6 @@ def _contact_unit(recipe: ExpressionRecipe) -> str:
     unit = f"contact balanced by {config.balance}"
     if config.balance == "none":
         unit = "contacts counted"
+    if config.factor != 1:
+        unit = f"{config.factor:g} x {unit}"
     return f"log10(x + 1) of {unit}" if config.transform == "log10p1" else unit

@@ -132,6 +132,8 @@ class ContactConfig:
         scale: its scale; by ABC's line from gamma if not given.
         pseudocount_distance: adds the law's value, at most that at this distance,
             to measured contacts; 0 adds nothing, ABC takes 1,000,000.
+        factor: multiplies contacts before the transform: rows of a balanced cooler
+            sum to one, and most of its values are far below one.
     """
 
     path: str
@@ -143,6 +145,7 @@ class ContactConfig:
     gamma: float = 0.87
     scale: float | None = None
     pseudocount_distance: int = 0
+    factor: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("resolution", "length_tolerance"):
@@ -161,6 +164,7 @@ class ContactConfig:
             gamma=self.gamma,
             scale=self.scale,
             pseudocount_distance=self.pseudocount_distance,
+            factor=self.factor,
         )
 
 

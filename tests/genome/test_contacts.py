@@ -163,6 +163,8 @@ def test_transform_counts_and_missing_bins(cool):
     np.testing.assert_allclose(logs, np.log10(COUNTS["chrI"][10, 3:18] + 1), rtol=1e-6)
     balanced, _ = ContactMap.open(cool, values=PLAIN).to_tss(*window)
     assert np.flatnonzero(balanced == 0).tolist() == [2, 9]
+    louder, _ = ContactMap.open(cool, values=ContactValues(factor=50)).to_tss(*window)
+    np.testing.assert_allclose(louder, np.log10(50 * balanced + 1), rtol=1e-5)
 
 
 def test_a_power_law_where_nothing_was_measured(cool):
@@ -343,6 +345,7 @@ def test_bad_questions_and_options(cool):
         ({"transform": "log2"}, "transform is 'log2'"),
         ({"gamma": 0.0}, "gamma is 0"),
         ({"pseudocount_distance": -1}, "pseudocount_distance is -1"),
+        ({"factor": 0.0}, "factor is 0.0; it must be positive"),
     ):
         with pytest.raises(ConfigError, match=message):
             ContactValues(**options)

@@ -23,7 +23,7 @@ def test_equal_to_keras_own_layer(training, length, kernel):
     theirs = keras.layers.DepthwiseConv1D(kernel, activation="silu")
     x, upstream = tf.constant(_draw(2, length, 6)), _draw(2, length, 6, seed=1)
     ours.build(x.shape)
-    theirs.build(x.shape)
+    theirs.build((2, length + kernel - 1, 6))
     ours.set_weights([_draw(kernel, 6, seed=2), _draw(6, seed=3)])
     theirs.set_weights([ours.taps.numpy()[:, :, None], ours.bias.numpy()])
 

@@ -313,6 +313,23 @@ def test_generator_sees_the_dna_alone_unless_told(gene_batch):
         assert (moved > 0) == generator_signals
 
 
+@pytest.mark.parametrize(
+    "kind, apply", [("given", "embedding"), ("soft", "raw"), ("packed", "embedding")]
+)
+def test_a_predictor_without_signals(kind, apply, gene_batch):
+    model = _build(predictor_signals=False, mask={"kind": kind, "apply": apply})
+    assert ("signals" in model.input) == (kind != "given")
+    names = {variable.path for variable in model.trainable_variables}
+    assert any("sequence_embedding" in name for name in names)
+    assert not any("signal_embedding" in name for name in names)
+    assert np.isfinite(_outputs(model, gene_batch(model))["expression"]).all()
+
+
+def test_signals_for_no_one():
+    with pytest.raises(ConfigError, match="predictor_signals is false with mask.kind"):
+        _build(predictor_signals=False, mask={"kind": "none"})
+
+
 def test_a_shared_encoder_has_its_weights_once(gene_batch):
     apart, shared = _build(), _build(share_encoder=True)
     encoder = 5 * 16 * 16 + 16 + 2 * (3 * 16 * 16 + 16)
