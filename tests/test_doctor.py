@@ -240,7 +240,7 @@ def test_little_space(monkeypatch, tmp_path):
 def test_a_training_step_that_fails(monkeypatch):
     from seqexp_tf.models import registry
 
-    def build(name, config):
+    def build(name, config, shape):
         raise RuntimeError("No DNN in stream executor.\nlong explanation")
 
     monkeypatch.setattr(registry, "build", build)

@@ -11,6 +11,7 @@ from seqexp_tf.errors import RunError
 from seqexp_tf.evaluation.bootstrap import LEVEL, MINIMUM_BLOCKS, REPLICATES
 from seqexp_tf.evaluation.feature_baselines import FeatureBaselines
 from seqexp_tf.evaluation.regression import bootstrap_intervals, regression_metrics
+from seqexp_tf.layers.compiled_layer import compiled_layers
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig
 from seqexp_tf.pipeline.expression import scored_batches
 from seqexp_tf.pipeline.faults import damage_named, require_whole
@@ -172,7 +173,8 @@ def predict_genes(
             given=given,
         )
         for inputs, targets, _ in batches.as_numpy_iterator():
-            answer = model.predict_on_batch({name: inputs[name] for name in names})
+            with compiled_layers():
+                answer = model.predict_on_batch({n: inputs[n] for n in names})
             found = {
                 "target": targets["expression"],
                 "predicted": np.asarray(answer["expression"]),

@@ -16,6 +16,7 @@ from seqexp_tf.evaluation.gene_tracks import (
     read_tracks,
     require_genes,
 )
+from seqexp_tf.layers.compiled_layer import compiled_layers
 from seqexp_tf.models.seq2exp import KEPT_MASK
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig
 from seqexp_tf.pipeline.expression import PEAKS, scored_batches
@@ -152,7 +153,8 @@ class MaskPredictor:
                     continue
                 inputs = {name: values[kept] for name, values in inputs.items()}
                 rows, target = rows[kept], target[kept]
-            answer = self.model.predict_on_batch(inputs)
+            with compiled_layers():
+                answer = self.model.predict_on_batch(inputs)
             for index, row in enumerate(rows.tolist()):
                 yield self._gene(
                     windows[row],

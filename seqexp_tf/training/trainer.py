@@ -12,6 +12,7 @@ import keras
 
 from seqexp_tf.config import dump
 from seqexp_tf.errors import RunError
+from seqexp_tf.layers.compiled_layer import compiled_layers
 from seqexp_tf.pipeline.faults import damage_named, require_whole
 from seqexp_tf.pipeline.subset import describe_subset
 from seqexp_tf.records.schema import Schema
@@ -89,7 +90,8 @@ def fit(
         state=state,
         find_fault=partial(task.find_fault, store=store, plan=plan),
     )
-    with damage_named(store):
+    # Also the validation between is traced in there.
+    with damage_named(store), compiled_layers():
         _train(task, model, store, plan, finished, recorder, say, show_bar)
     best = last_checkpoint(folder / "checkpoints") / BEST
     write_atomically(folder / MODEL, best.read_bytes())

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -224,14 +223,20 @@ def test_an_output_that_is_a_file(run, recipe, tmp_path):
 def test_a_full_disk(recipe, tmp_path, workers):
     """No file may grow past 15 kB: the inputs fit, the shards do not."""
 
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))
-
     path = recipe(output={"compression": "none", "min_shards": 2})
     out = tmp_path / "out"
     command = [sys.executable, "-m", "seqexp_tf.cli.main", "convert", str(path)]
     command += ["--out", str(out), "--workers", str(workers)]
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+    # By a process of its own: code between fork and exec may wait for ever for locks
+    # that threads of this process hold.
+    limited = (
+        "import os, resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))\n"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, *command], capture_output=True, text=True
+    )
     outcome = (done.returncode, done.stdout, done.stderr)
     _assert_refused(outcome, out, "cannot write: File too large", "free space")
     assert {path.name for path in out.iterdir()} == {"conversion.jsonl"}
