@@ -44,10 +44,11 @@ def expression_shape(schema: Schema, window: int = 0) -> ExpressionShape:
             f"a dataset of kind {schema.kind!r}; a model of genes needs one of kind "
             '"expression"'
         )
+    require(window % 2 == 0, f"pipeline.window is {window:,}; it must be even")
     require(
-        window % 2 == 0 and 0 <= window <= schema.window,
-        f"pipeline.window is {window:,}; it must be even, and at most the "
-        f"{schema.window:,} bases of a record (0 takes all)",
+        0 <= window <= schema.window,
+        f"pipeline.window is {window:,}; it must be at most the {schema.window:,} "
+        "bases of a record (0 takes all)",
     )
     details, channels = schema.expression, schema.by_name.get("channels")
     contact = (CONTACT,) if details.resolution else ()

@@ -47,9 +47,10 @@ class Run:
         folder = Path(folder)
         for name in (CONFIG, DATASET, SCHEMA):
             if not (folder / name).is_file():
+                what = f"{name} is missing" if folder.is_dir() else "no such folder"
                 raise RunError(
-                    f"{folder}: not a run, {name} is missing; make one with "
-                    "`seqexp-tf fit --preset cnn --data DIR --out RUN`"
+                    f"{folder}: not a run, {what}; make one with "
+                    "`seqexp-tf fit --preset NAME --data DIR --out RUN`"
                 )
         schema = Schema.from_json((folder / SCHEMA).read_text(), path=folder / SCHEMA)
         try:

@@ -23,9 +23,11 @@ def test_the_shape_of_a_dataset(expression_store):
     )
 
 
-@pytest.mark.parametrize("window", [-2, 61, 202])
-def test_windows_that_records_cannot_give(expression_store, window):
-    with pytest.raises(ConfigError, match=f"pipeline.window is {window}; .* 200 bases"):
+@pytest.mark.parametrize(
+    "window, wrong", [(-2, "200 bases"), (61, "must be even"), (202, "200 bases")]
+)
+def test_windows_that_records_cannot_give(expression_store, window, wrong):
+    with pytest.raises(ConfigError, match=f"pipeline.window is {window}; .*{wrong}"):
         expression_shape(expression_store.schema, window)
 
 
