@@ -59,7 +59,7 @@ def fit(
     task.check(store)
     plan = task.plan(store)
     initial = _initial_run(config)
-    checkpoint = _prepare_folder(folder, config, store, resume)
+    checkpoint = _checkpoint_of(folder, config, store, resume)
     training = config.training
     keras.utils.set_random_seed(training.seed)
     policy = hardware.compute_policy(training.precision)
@@ -76,6 +76,9 @@ def fit(
         elif initial is not None:
             model.set_weights(initial.load_model().get_weights())
             say(f"begins with the weights of {initial.folder}")
+    # Only now, so that a model that cannot be built leaves no run behind.
+    if not (folder / CONFIG).exists():
+        _begin_folder(folder, config, store)
     if training.max_windows:
         say(describe_subset(store.count("train"), training.max_windows))
     say(
@@ -196,19 +199,28 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return options
 
 
-def _prepare_folder(
+def _checkpoint_of(
     folder: Path, config: AnyRunConfig, store: RecordStore, resume: bool
 ) -> Path | None:
     """Returns the checkpoint to go on from, or None for a new run."""
+    if not (folder / CONFIG).exists():
+        return None
+    if not resume:
+        raise RunError(
+            f"{folder}: already holds a run; go on with --resume or choose "
+            "another --out"
+        )
+    require_same(Run.open(folder), config, store)
+    return last_checkpoint(folder / "checkpoints")
+
+
+def _begin_folder(folder: Path, config: AnyRunConfig, store: RecordStore) -> None:
+    """Writes what a run folder begins with; the configuration last.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
     description = describe_dataset(store)
-    if (folder / CONFIG).exists():
-        if not resume:
-            raise RunError(
-                f"{folder}: already holds a run; go on with --resume or choose "
-                "another --out"
-            )
-        require_same(Run.open(folder), config, store)
-        return last_checkpoint(folder / "checkpoints")
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -218,7 +230,6 @@ def _prepare_folder(
         folder / DATASET, (json.dumps(description, indent=1) + "\n").encode()
     )
     write_atomically(folder / CONFIG, dump(config).encode())
-    return None
 
 
 def require_same(run: Run, config: AnyRunConfig, store: RecordStore) -> None:

@@ -294,6 +294,14 @@ def test_a_window_that_the_records_lack_is_refused(gene_store, tmp_path):
         fit(_config("pipeline.window=256"), gene_store, tmp_path / "run")
 
 
+def test_a_model_that_cannot_be_built_leaves_no_run(gene_store, tmp_path):
+    options = ('model.mask.kind="run"', "model.mask.fraction=0.5")
+    config = _config(*options, f'model.mask.run="{tmp_path}/none"')
+    with pytest.raises(RunError, match="none: not a run, no such folder"):
+        fit(config, gene_store, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unfinished_run_is_named(finished, tmp_path):
     folder = tmp_path / "copy"
     folder.mkdir()
