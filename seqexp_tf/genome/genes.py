@@ -10,7 +10,7 @@ from seqexp_tf.genome.annotation import read_annotation, sequence_regions
 from seqexp_tf.genome.contigs import ContigNames
 
 UTR_LENGTHS = (60, 150)
-"""Bases of the 5' and 3' untranslated regions that ``with_utrs`` adds; usual in yeast."""
+"""Bases of the 5' and 3' untranslated regions that ``with_utrs`` adds, as in yeast."""
 
 _CODING = ("CDS", "stop_codon")
 _SHOWN = 8
