@@ -9,8 +9,8 @@ computed again, so that never more than the states of one block of each chunk li
 
 A compiled loop on a CPU takes a step in the time of its arithmetic. There one chunk is
 best: nothing is computed twice, and states stay in the cache. Where every operation of
-a step has a cost of its own (graphs that are not compiled, accelerators), a step has to
-be large.
+a step has a cost of its own (graphs that are not compiled), a step has to be large. What
+is compiled for an accelerator is in ``scan_parallel``.
 
 Inside, states are ``(rows, state, channels)``, where a row is a chunk of one sequence:
 channels lie side by side, as vector instructions want them.
@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 from keras import ops
 
-from seqexp_tf.layers.backend import as_graph, has_accelerator, scan
+from seqexp_tf.layers import scan_parallel
+from seqexp_tf.layers.backend import ON_JAX, as_graph, has_accelerator, scan
 
 BLOCK = (16, 64)
 """Fewest and most positions between two states that are kept."""
@@ -41,6 +42,11 @@ def graphs(*, compiled: bool):
         compiled: by XLA. Otherwise a graph has TensorFlow's plain operations alone,
             and can be served.
     """
+    if has_accelerator() and (compiled or ON_JAX):
+        return tuple(
+            as_graph(function, compiled=True)
+            for function in (scan_parallel.forward, scan_parallel.backward)
+        )
     serial = compiled and not has_accelerator()
     return tuple(
         as_graph(functools.partial(function, serial=serial), compiled=compiled)

@@ -14,6 +14,7 @@ from seqexp_tf.layers import (
     SelectiveScan,
     compiled_layers,
     scan_graph,
+    scan_parallel,
     selective_scan,
 )
 
@@ -123,6 +124,30 @@ def test_any_cut_gives_the_same(
         for name, value in zip(names, before, strict=True):
             setattr(scan_graph, name, value)
     _assert_close([y, *found], _reference(*arrays, upstream))
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    batch=st.integers(1, 3),
+    length=st.integers(1, 24),
+    channels=st.integers(1, 5),
+    state=st.integers(1, 4),
+    in_block=st.integers(1, 400),
+    seed=st.integers(0, 1000),
+)
+def test_any_block_of_an_accelerator_gives_the_same(
+    batch, length, channels, state, in_block, seed
+):
+    *arrays, upstream = _inputs(batch, length, channels, state, seed)
+    arrays = [tf.constant(array) for array in arrays]
+    before = scan_parallel.IN_BLOCK
+    scan_parallel.IN_BLOCK = in_block
+    try:
+        y, states = scan_parallel.forward(*arrays)
+        found = scan_parallel.backward(*arrays, states, tf.constant(upstream))
+    finally:
+        scan_parallel.IN_BLOCK = before
+    _assert_close([y, *found], _reference(*(a.numpy() for a in arrays), upstream))
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -307,7 +332,7 @@ def test_compiled_where_activations_are_computed_again():
 _UNDER_JAX = """
 import sys
 import jax, keras, numpy as np
-from seqexp_tf.layers import scan_graph, selective_scan
+from seqexp_tf.layers import scan_graph, scan_parallel, selective_scan
 with np.load(sys.argv[1]) as arrays:
     *arrays, upstream = arrays.values()
 def total(*arrays):
@@ -318,6 +343,11 @@ def in_chunks(*arrays):
     y, states = scan_graph.forward(*arrays, serial=False)
     return y, *scan_graph.backward(*arrays, states, upstream, serial=False)
 results += jax.jit(in_chunks)(*arrays)
+def on_accelerator(*arrays):
+    y, states = scan_parallel.forward(*arrays)
+    return y, *scan_parallel.backward(*arrays, states, upstream)
+scan_parallel.IN_BLOCK = 10_000
+results += jax.jit(on_accelerator)(*arrays)
 np.savez(sys.argv[2], *map(np.asarray, results))
 
 def sizes(jaxpr):
@@ -349,7 +379,7 @@ def test_equal_under_jax(tmp_path):
     with np.load(tmp_path / "outputs.npz") as found:
         found = list(found.values())
     wanted = _reference(*arrays)
-    assert len(found) == 2 * len(wanted)
+    assert len(found) == 3 * len(wanted)
     for start in range(0, len(found), len(wanted)):
         _assert_close(found[start : start + len(wanted)], wanted)
     _assert_close(_found(*arrays), found[: len(wanted)], tolerance=1e-5)
