@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from seqexp_tf.layers.backend import fused_attention
 from seqexp_tf.layers.positions import rotate
 
 BLOCK = 512
@@ -82,7 +83,8 @@ def attend(query, key, value):
 
     Blocks of queries are attended one after the other; the backward pass computes
     the weights of each block again instead of keeping them (Rabe & Staats 2021,
-    https://arxiv.org/abs/2112.05682).
+    https://arxiv.org/abs/2112.05682). Where the backend has a fused kernel for the type
+    of the numbers, that does the same.
 
     Args:
         query: ``(batch, heads, length, size)``, already scaled.
@@ -92,6 +94,10 @@ def attend(query, key, value):
     Returns:
         The same shape.
     """
+
+    fused = fused_attention(query, key, value)
+    if fused is not None:
+        return fused
 
     @ops.custom_gradient
     def blockwise(query, key, value):

@@ -147,6 +147,34 @@ def _log_gamma_sample(concentration, seed):
     return drawn + tf.where(small, lowered, 0.0)
 
 
+def fused_attention(query, key, value):
+    """Returns softmax(query keyᵀ) value from cuDNN's fused kernel, or None without one.
+
+    Args:
+        query: ``(batch, heads, length, size)``, already scaled.
+        key: the same shape.
+        value: the same shape.
+    """
+    half = keras.backend.standardize_dtype(query.dtype) in ("bfloat16", "float16")
+    if not (ON_JAX and half and _has_cuda()):
+        return None
+    import jax
+
+    query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
+    attended = jax.nn.dot_product_attention(
+        query, key, value, scale=1.0, implementation="cudnn"
+    )
+    return attended.swapaxes(1, 2)
+
+
+@functools.cache
+def _has_cuda() -> bool:
+    import jax
+
+    device = jax.devices()[0]
+    return device.platform == "gpu" and "cuda" in device.client.platform_version.lower()
+
+
 def digamma(x):
     """Returns the derivative of the logarithm of the Gamma function."""
     if ON_JAX:

@@ -9,8 +9,8 @@ computed again, so that never more than the states of one block of each chunk li
 
 A compiled loop on a CPU takes a step in the time of its arithmetic. There one chunk is
 best: nothing is computed twice, and states stay in the cache. Where every operation of
-a step has a cost of its own (graphs that are not compiled), a step has to be large. What
-is compiled for an accelerator is in ``scan_parallel``.
+a step has a cost of its own (graphs that are not compiled), a step has to be large.
+What is compiled for an accelerator is in ``scan_parallel``.
 
 Inside, states are ``(rows, state, channels)``, where a row is a chunk of one sequence:
 channels lie side by side, as vector instructions want them.

@@ -1,10 +1,10 @@
 """The recurrence of a selective state space on an accelerator, and its gradient.
 
-There a loop over positions costs the start of its kernels at each of them, which is far
-more than the arithmetic. A sequence is gone through in long blocks; inside a block all
-positions advance together, by the associative scan of the pairs (decay, input) (Blelloch
-1990; Gu & Dao 2023, section 3.3.2). Only the states between blocks are kept for the
-gradient, and those inside a block are computed again.
+There a loop over positions costs the start of its kernels at each of them, which is
+far more than the arithmetic. A sequence is gone through in long blocks; inside a block
+all positions advance together, by the associative scan of the pairs (decay, input)
+(Blelloch 1990; Gu & Dao 2023, section 3.3.2). Only the states between blocks are kept
+for the gradient, and those inside a block are computed again.
 
 States are ``(batch, position, state, channels)``.
 """
