@@ -11,6 +11,7 @@ from seqexp_tf.evaluation.profile_scores import (
     WIDENED,
     ProfileEvaluation,
 )
+from seqexp_tf.models.size import trainable_weights
 from seqexp_tf.report.calibration_section import calibration_section
 from seqexp_tf.report.collect import (
     Report,
@@ -102,7 +103,7 @@ def _subtitle(report: Report) -> str:
     config, dataset = inputs.run.config, inputs.store.manifest
     split = dataset["splits"][inputs.split]
     hidden = {"expression": "RNA", "sequence": "DNA"}
-    weights = inputs.predictor.model.count_params()
+    weights = trainable_weights(inputs.predictor.model)
     return (
         f"{_article(config.model['architecture'])} of {weights:,} weights trained on "
         f"{inputs.run.dataset['name']} with "

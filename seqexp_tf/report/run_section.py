@@ -1,6 +1,7 @@
 """A report's account of the run, its dataset and where the page was made."""
 
 from seqexp_tf.config import dump
+from seqexp_tf.models.size import trainable_weights
 from seqexp_tf.report.collect import Report
 from seqexp_tf.report.environment import describe_environment
 from seqexp_tf.report.gene_collect import GeneReport
@@ -14,7 +15,7 @@ def run_section(report: Report | GeneReport) -> Section:
     run, store = report.inputs.run, report.inputs.store
     manifest, config = store.manifest, run.config
     environment = describe_environment()
-    weights = report.inputs.predictor.model.count_params()
+    weights = trainable_weights(report.inputs.predictor.model)
     splits = tuple(
         (
             name,

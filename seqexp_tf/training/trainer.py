@@ -13,6 +13,7 @@ import keras
 from seqexp_tf.config import dump
 from seqexp_tf.errors import RunError
 from seqexp_tf.layers.compiled_layer import compiled_layers
+from seqexp_tf.models.size import trainable_weights
 from seqexp_tf.pipeline.faults import damage_named, require_whole
 from seqexp_tf.pipeline.subset import describe_subset
 from seqexp_tf.records.schema import Schema
@@ -82,7 +83,7 @@ def fit(
     if training.max_windows:
         say(describe_subset(store.count("train"), training.max_windows))
     say(
-        f"{config.model['architecture']}: {model.count_params():,} weights, "
+        f"{config.model['architecture']}: {trainable_weights(model):,} weights, "
         f"{task.describe(plan)}"
     )
     recorder = RunRecorder(
