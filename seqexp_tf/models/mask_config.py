@@ -119,9 +119,13 @@ class MaskConfig:
             f"apply is {self.apply!r} with kind 'packed', which packs embeddings",
         )
         require(
-            (self.kind == "run") == (self.run is not None),
-            f"run is {self.run!r} with kind {self.kind!r}; kind 'run' needs the folder "
-            "of a finished run, other kinds none",
+            self.kind != "run" or bool(self.run),
+            "run is missing; kind 'run' takes the mask of a finished run of "
+            "seq2exp: --set model.mask.run=RUN",
+        )
+        require(
+            self.kind == "run" or self.run is None,
+            f"run is {self.run!r} with kind {self.kind!r}; only kind 'run' has one",
         )
 
     @property

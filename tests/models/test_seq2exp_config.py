@@ -98,14 +98,28 @@ def test_presets_of_the_study():
 @pytest.mark.parametrize("name", [n for n in presets() if n.endswith("_small")])
 def test_small_presets_fit_windows_of_2048(name):
     config = _of_preset(name)
-    assert read_run_config(read_preset(name)).pipeline.window == 2048
+    assert _run_of_preset(name).pipeline.window == 2048
     check_shape(config, ExpressionShape(2048, ("a",), (), ("peaks",)))
     reach = config.receptive_field
     assert reach is None or reach >= 2000
 
 
+def test_a_preset_that_is_retrained_asks_for_its_run():
+    with pytest.raises(ConfigError) as caught:
+        read_run_config(read_preset("seq2exp_retrain"), origin="preset seq2exp_retrain")
+    assert str(caught.value) == (
+        "preset seq2exp_retrain [model]: mask.run is missing; kind 'run' takes the "
+        "mask of a finished run of seq2exp: --set model.mask.run=RUN"
+    )
+
+
+def _run_of_preset(name):
+    retrain = ["model.mask.run=runs/soft"] if "retrain" in name else []
+    return read_run_config(read_preset(name), retrain)
+
+
 def _of_preset(name):
-    model = read_run_config(read_preset(name)).model
+    model = _run_of_preset(name).model
     options = {key: value for key, value in model.items() if key != "architecture"}
     return registry.read_config("seq2exp", options, origin=name)
 
@@ -165,7 +179,8 @@ def _of_preset(name):
         ({"mask": {"fraction": 0.0}}, "mask.fraction is 0.0; it must be above 0"),
         ({"mask": {"fraction": 1.1}}, "mask.fraction is 1.1"),
         ({"mask": {"promoter": -2}}, "mask.promoter is -2"),
-        ({"mask": {"kind": "run"}}, "mask.run is None with kind 'run'"),
+        ({"mask": {"kind": "run"}}, "mask.run is missing; kind 'run' takes the mask"),
+        ({"mask": {"kind": "run", "run": ""}}, "mask.run is missing"),
         ({"mask": {"run": "runs/a"}}, "mask.run is 'runs/a' with kind 'soft'"),
         ({"mask": {"floor": -0.1}}, "mask.floor is -0.1; it must not be negative"),
         (

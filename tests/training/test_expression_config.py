@@ -35,7 +35,8 @@ def test_the_defaults_are_those_of_the_study():
 
 @pytest.mark.parametrize("name", presets())
 def test_every_preset_says_how_long(name):
-    config = read_run_config(read_preset(name), origin=name)
+    retrain = ["model.mask.run=runs/soft"] if "retrain" in name else []
+    config = read_run_config(read_preset(name), retrain, origin=name)
     if config.task == "expression":
         assert (config.training.max_steps > 0) != (config.training.epochs > 0)
 
