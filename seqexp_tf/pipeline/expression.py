@@ -63,7 +63,7 @@ def training_batches(
             genes than a batch.
     """
     shape = _check(store, inputs, pipeline, given)
-    _check_shift(store.schema, shape.window, pipeline.shift)
+    check_shift(store.schema, shape.window, pipeline.shift)
     records, steps = shuffled_batches(
         store,
         batch_size=batch_size,
@@ -323,7 +323,8 @@ def _check(
     return shape
 
 
-def _check_shift(schema: Schema, window: int, shift: int) -> None:
+def check_shift(schema: Schema, window: int, shift: int) -> None:
+    """Raises ConfigError where records lack the bases to shift windows by."""
     room = (schema.window - window) // 2
     if shift > room:
         raise ConfigError(

@@ -9,6 +9,7 @@ import tensorflow as tf
 from seqexp_tf.errors import DatasetError
 from seqexp_tf.models.shape import ExpressionShape, expression_shape
 from seqexp_tf.pipeline.expression import (
+    check_shift,
     evaluation_batches,
     gene_ids,
     training_batches,
@@ -59,7 +60,10 @@ class ExpressionTask(Task):
     config: ExpressionRunConfig
 
     def shape(self, schema: Schema) -> ExpressionShape:
-        return expression_shape(schema, self.config.pipeline.window)
+        pipeline = self.config.pipeline
+        found = expression_shape(schema, pipeline.window)
+        check_shift(schema, found.window, pipeline.shift)
+        return found
 
     def plan(self, store: RecordStore) -> Plan:
         training = self.config.training

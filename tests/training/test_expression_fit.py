@@ -294,6 +294,15 @@ def test_a_window_that_the_records_lack_is_refused(gene_store, tmp_path):
         fit(_config("pipeline.window=256"), gene_store, tmp_path / "run")
 
 
+def test_a_shift_that_the_records_lack_is_refused_before_there_is_a_run(
+    gene_store, tmp_path
+):
+    options = ("pipeline.window=128", "pipeline.shift=1")
+    with pytest.raises(ConfigError, match="can be shifted by 0 at most"):
+        fit(_config(*options), gene_store, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_model_that_cannot_be_built_leaves_no_run(gene_store, tmp_path):
     options = ('model.mask.kind="run"', "model.mask.fraction=0.5")
     config = _config(*options, f'model.mask.run="{tmp_path}/none"')
