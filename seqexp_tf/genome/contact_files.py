@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from seqexp_tf.config import nearest
 from seqexp_tf.errors import InputError
 
 _HDF5, _HIC = b"\x89HDF\r\n\x1a\n", b"HIC\0"
@@ -112,10 +113,10 @@ class _CoolFile:
         self._balance = balance
         others = [name for name in columns if name not in ("chrom", "start", "end")]
         if balance != "none" and balance not in others:
-            listed = ", ".join(others) or "none"
+            hint = nearest(balance, others) if others else ""
             raise InputError(
-                f"{path}: the matrix has no balancing column {balance!r} (columns: "
-                f'{listed}); run "cooler balance" on it, or set balance = "none"'
+                f"{path}: the matrix has no balancing column {balance!r} (run "
+                f'"cooler balance" on it, or set balance = "none"){hint}'
             )
 
     def close(self) -> None:

@@ -7,6 +7,10 @@ import pytest
 
 from seqexp_tf.errors import DatasetError
 from seqexp_tf.evaluation.joint import evaluate_joint
+from seqexp_tf.evaluation.temperature import fit_temperatures
+from seqexp_tf.genome.archive import write_archive
+from seqexp_tf.genome.windows import tile
+from seqexp_tf.records.convert import convert
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.records.store import RecordStore
 
@@ -150,6 +154,34 @@ def test_what_was_never_hidden_is_not_scored(joint_store, masking, modality, emp
 )
 def test_any_regime_is_scored_under_the_stored_masks(joint_store, masking, evaluation):
     assert repr(evaluate(joint_store, masking)) == repr(evaluation)
+
+
+@pytest.fixture(scope="module")
+def unmeasured(tiny_genome, tmp_path_factory):
+    """A dataset of whose validation and test contigs nothing was measured."""
+    folder = tmp_path_factory.mktemp("unmeasured")
+    sizes = {name: bases.size for name, bases in tiny_genome.sequence.items()}
+    write_archive(
+        folder / "archive",
+        sequence=tiny_genome.sequence,
+        expressed_plus=tiny_genome.expressed["+"],
+        expressed_minus=tiny_genome.expressed["-"],
+        valid={
+            name: np.full(size, name == "chrI", np.uint8)
+            for name, size in sizes.items()
+        },
+        regions=tile(sizes, window=100, stride=50),
+    )
+    source = {**tiny_genome.tables()["source"], "root": str(folder)}
+    convert(tiny_genome.recipe(source=source), folder / "dataset")
+    return RecordStore.open(folder / "dataset")
+
+
+def test_a_split_without_a_valid_base_is_refused(unmeasured):
+    with pytest.raises(DatasetError, match="test has no valid base to score"):
+        evaluate(unmeasured)
+    with pytest.raises(DatasetError, match="'validation' has no valid hidden position"):
+        fit_temperatures(Neighbours(), unmeasured, masking=MaskingConfig())
 
 
 def test_a_split_without_masks_is_refused(joint_store):

@@ -302,6 +302,8 @@ def test_bad_files(cool, tmp_path):
             ContactMap.open(tmp_path / name)
         assert "\n" not in str(caught.value) and name in str(caught.value)
     assert ContactMap.open(tmp_path / "raw.cool", balance="none").resolution == STEP
+    with pytest.raises(InputError, match="'wieght' .*; did you mean \"weight\"[?]$"):
+        ContactMap.open(cool, balance="wieght")
 
 
 @pytest.mark.parametrize(
