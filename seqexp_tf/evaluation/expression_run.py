@@ -48,7 +48,7 @@ def evaluate_run(
     """
     genes = store.count(split)
     model = run.load_model()
-    baselines = FeatureBaselines.fit(store)
+    baselines = FeatureBaselines.of(store)
     with count(genes, split) as bar:
         evaluation = evaluate_expression(
             model,

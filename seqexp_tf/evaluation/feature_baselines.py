@@ -1,18 +1,27 @@
 """Predictors of expression that read no DNA: a mean, and a ridge regression."""
 
+import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from seqexp_tf.errors import DatasetError
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig
 from seqexp_tf.pipeline.expression import evaluation_batches
 from seqexp_tf.pipeline.faults import damage_named
 from seqexp_tf.records.store import RecordStore
+from seqexp_tf.records.tfrecord import write_atomically
 
 MEAN, RIDGE = "training_mean", "ridge"
 PENALTY = 1.0
 """Of the ridge, on coefficients of features with unit variance."""
+
+CACHE = "feature_baselines.json"
+"""File in the folder of a dataset that keeps what was fitted to it."""
+
+_ARRAYS = ("coefficients", "centre", "scale")
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,27 @@ class FeatureBaselines:
             x.T @ x + PENALTY * np.eye(x.shape[1]), x.T @ (y - y.mean())
         )
         return cls(float(y.mean()), coefficients, centre, scale)
+
+    @classmethod
+    def of(cls, store: RecordStore) -> "FeatureBaselines":
+        """Returns them as ``fit`` left them beside the dataset before, else fits them.
+
+        Nothing is kept where the dataset is read-only.
+        """
+        path = store.folder / CACHE
+        about = {"fingerprint": store.fingerprint, "penalty": PENALTY}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(path.read_text())
+            if kept["about"] == about:
+                arrays = [np.array(kept[name], np.float64) for name in _ARRAYS]
+                return cls(float(kept["mean"]), *arrays)
+        found = cls.fit(store)
+        if found.coefficients is not None:
+            arrays = {name: getattr(found, name).tolist() for name in _ARRAYS}
+            text = json.dumps({"about": about, "mean": found.mean, **arrays}, indent=1)
+            with contextlib.suppress(DatasetError):
+                write_atomically(path, text.encode())
+        return found
 
     @property
     def names(self) -> tuple[str, ...]:

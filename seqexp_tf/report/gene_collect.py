@@ -229,7 +229,7 @@ def _evaluate(inputs: GeneReportInputs, step: Step) -> ExpressionEvaluation:
             pipeline=predictor.pipeline,
             given=predictor.given,
             batch_size=predictor.batch_size,
-            baselines=FeatureBaselines.fit(store),
+            baselines=FeatureBaselines.of(store),
             progress=progress,
         )
 

@@ -1,6 +1,7 @@
 """Evaluation of models of genes: scores, baselines, tables, scatter plot."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -14,10 +15,12 @@ from seqexp_tf.errors import DatasetError, RunError
 from seqexp_tf.evaluation.expression import evaluate_expression
 from seqexp_tf.evaluation.expression_plots import local_density, plot_scatter
 from seqexp_tf.evaluation.expression_tables import to_markdown, to_text, write_tables
-from seqexp_tf.evaluation.feature_baselines import FeatureBaselines
+from seqexp_tf.evaluation.feature_baselines import CACHE, FeatureBaselines
 from seqexp_tf.evaluation.style import save_figure
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig
 from seqexp_tf.pipeline.expression import evaluation_batches
+from seqexp_tf.records.store import RecordStore
+from seqexp_tf.records.verify import verify
 
 
 def _model(mask: bool = True, scale: float = 1.0) -> keras.Model:
@@ -48,8 +51,6 @@ def _evaluate(store, split="test", model=None, **options):
 
 @pytest.fixture(scope="module")
 def evaluation(gene_folder):
-    from seqexp_tf.records.store import RecordStore
-
     return _evaluate(RecordStore.open(gene_folder), replicates=200)
 
 
@@ -116,6 +117,34 @@ def test_baselines_are_fitted_to_training_genes(evaluation, gene_store):
     assert mean.nunique() == 1
     assert mean[0] == pytest.approx(targets["expression"].mean(), rel=1e-6)
     assert mean[0] == pytest.approx(gene_store.schema.expression.target.mean, rel=1e-6)
+
+
+def test_baselines_are_kept_beside_the_dataset(gene_store, tmp_path, monkeypatch):
+    shutil.copytree(gene_store.folder, tmp_path / "genes")
+    store = RecordStore.open(tmp_path / "genes")
+    fitted = FeatureBaselines.of(store)
+    path = store.folder / CACHE
+    assert path.is_file() and verify(store.folder).problems == ()
+
+    def refuse(store):
+        raise AssertionError("fitted again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureBaselines, "fit", refuse)
+        again = FeatureBaselines.of(store)
+    assert again.mean == fitted.mean
+    for name in ("coefficients", "centre", "scale"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(fitted, name))
+    # Of another dataset, damaged, or where nothing can be written: fitted.
+    other = json.loads(path.read_text())
+    other["about"]["fingerprint"] = "0"
+    for text in (json.dumps(other), "{"):
+        path.write_text(text)
+        assert FeatureBaselines.of(store).mean == fitted.mean
+        assert json.loads(path.read_text())["about"]["fingerprint"] == store.fingerprint
+    path.unlink()
+    path.mkdir()
+    assert FeatureBaselines.of(store).mean == fitted.mean
 
 
 def test_tables(evaluation, tmp_path):
