@@ -45,19 +45,20 @@ _NOTED = 5
 @click.option(
     "--fraction",
     type=float,
-    help="Select this share of each window, the highest.  [default: 0.1]",
+    help="Select this share of the bases outside the promoter, the highest.  "
+    "[default: 0.1]",
 )
 @click.option(
     "--max-gap",
     type=click.IntRange(min=0),
-    default=0,
+    default=10,
     show_default=True,
     help="Join elements at most so many bases apart.",
 )
 @click.option(
     "--min-length",
     type=click.IntRange(min=1),
-    default=1,
+    default=10,
     show_default=True,
     help="Leave out shorter elements.",
 )
@@ -65,6 +66,11 @@ _NOTED = 5
     "--links",
     type=FILE,
     help="Known elements to score the mask against: BED, or a table with genes.",
+)
+@click.option(
+    "--peaks",
+    type=FILE,
+    help="With --links: also rank by these peaks, such as of MACS3; BED, narrowPeak.",
 )
 @click.option(
     "--exclude-promoter",
@@ -108,6 +114,7 @@ def command(
     max_gap: int,
     min_length: int,
     links: Path | None,
+    peaks: Path | None,
     exclude_promoter: bool,
     exclude: int,
     block: int,
@@ -125,15 +132,19 @@ def command(
     ratio; and a JSON summary. With --gene, also a bigWig of that gene's own mask
     and, with --plot, a figure of its locus.
 
+    The promoter that a model keeps whatever its mask says is not counted or ranked:
+    it is listed beside what was learnt, of kind "promoter" (BED: GENE:promoter).
+
     --links scores the mask against known elements: average precision beside that of
-    each signal, of signals times contact as in ABC, of distance, of peak channels
-    and of chance, over bases and over candidate element-gene pairs, with 95 %
-    intervals of a bootstrap over genes. Takes BED (its elements count for every
+    each signal, of signals times contact as in ABC, of distance, of peaks (--peaks,
+    and channels of the dataset) and of chance, over bases and over candidate
+    element-gene pairs, with 95 % intervals of a bootstrap over genes, and how much
+    and how many times better the mask is. Takes BED (its elements count for every
     gene), tables of ABC or ENCODE-rE2G, and elements.tsv of a simulation.
 
     \b
     Example:
-      seqexp-tf elements runs/seq2exp --links simulation/elements.tsv
+      seqexp-tf elements runs/seq2exp --links sim/elements.tsv --peaks macs3.narrowPeak
       seqexp-tf elements runs/seq2exp --gene MYC --plot --annotation genes.gff3
     """
     if genes and split:
@@ -144,8 +155,8 @@ def command(
         raise click.UsageError("--plot goes with --gene")
     if annotation is not None and not plot:
         raise click.UsageError("--annotation goes with --plot")
-    if (exclude_promoter or exclude or block) and links is None:
-        raise click.UsageError("--exclude and --block go with --links")
+    if (exclude_promoter or exclude or block or peaks) and links is None:
+        raise click.UsageError("--peaks, --exclude and --block go with --links")
     from seqexp_tf.evaluation.files import require_writable, write_file
     from seqexp_tf.evaluation.gene_tracks import find_genes, require_genes
     from seqexp_tf.evaluation.tables import finite
@@ -182,7 +193,9 @@ def command(
     if links is not None:
         excluded = max(mask.promoter if exclude_promoter else 0, exclude)
         total = sum(map(len, chosen.values())) * _window(trained, store)
-        scoring = _scoring(links, store, excluded=excluded, bases=total, block=block)
+        scoring = _scoring(
+            links, peaks, store, excluded=excluded, bases=total, block=block
+        )
     drawn = _drawn_genes(annotation, store, chosen)
     folder = out or run / "elements"
     require_writable(folder)
@@ -226,7 +239,6 @@ def command(
             ),
             selection,
             sizes=sizes,
-            promoter=mask.promoter,
             scoring=scoring,
             each=each,
         )
@@ -250,7 +262,6 @@ def command(
     document = {
         **about,
         "selection": dataclasses.asdict(selection),
-        "promoter": mask.promoter,
         **summary,
         "genes_without_mask": list(found.empty),
     }
@@ -258,7 +269,7 @@ def command(
     write_file(paths["json"], text.encode())
     written = [*paths.values(), *written]
     _note_empty(found.empty)
-    click.echo(describe(summary))
+    click.echo(describe(summary, promoter=mask.promoter))
     if scoring is not None:
         written += _write_scores(found, scoring, store, folder / stem, about)
     click.echo("Written:")
@@ -266,15 +277,25 @@ def command(
         click.echo(f"  {path}")
 
 
-def describe(summary: dict[str, float]) -> str:
+def describe(summary: dict[str, float], *, promoter: int) -> str:
     """Returns a summary in one line for a terminal."""
-    return (
-        f"{summary['elements']:,} elements of {summary['genes']:,} genes, "
-        f"{summary['selected_fraction']:.2%} of the bases; mask ratio "
-        f"{summary['mask_ratio']:.2%}, mean mask {summary['mask_mean']:.3f}; median "
-        f"length {summary['median_length']:,.0f} bp, median distance to the TSS "
-        f"{summary['median_distance']:,.0f} bp"
+    outside = " outside the promoters that are always kept" if promoter else ""
+    text = (
+        f"{_counted(summary['elements'], 'element')} of "
+        f"{_counted(summary['genes'], 'gene')}, {summary['selected_fraction']:.2%} of "
+        f"the bases{outside}; mask ratio {summary['mask_ratio']:.2%}, mean mask "
+        f"{summary['mask_mean']:.3f}"
     )
+    if summary["elements"]:
+        text += (
+            f"; median length {summary['median_length']:,.0f} bp, median distance to "
+            f"the TSS {summary['median_distance']:,.0f} bp"
+        )
+    return text
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _mask_of(trained: "Run") -> "MaskConfig":
@@ -297,13 +318,22 @@ def _window(trained: "Run", store: "RecordStore") -> int:
 
 
 def _scoring(
-    links: Path, store: "RecordStore", *, excluded: int, bases: int, block: int
+    links: Path,
+    peaks: Path | None,
+    store: "RecordStore",
+    *,
+    excluded: int,
+    bases: int,
+    block: int,
 ) -> "Scoring":
+    from seqexp_tf.errors import InputError
     from seqexp_tf.evaluation.gene_tracks import measured_scales
     from seqexp_tf.evaluation.links import read_links
     from seqexp_tf.evaluation.rankings import Rankings
+    from seqexp_tf.genome.contigs import ContigNames
     from seqexp_tf.interpretation.learnt_elements import Scoring, thinning
     from seqexp_tf.models.shape import expression_shape
+    from seqexp_tf.records.contig_inputs import read_channel
 
     known = read_links(
         links, sizes=store.manifest["contigs"], genes=store.windows()[["gene", "name"]]
@@ -311,10 +341,18 @@ def _scoring(
     for reason, count in known.skipped.items():
         say(f"Note: {links}: {count:,} links left aside: {reason}")
     shape = expression_shape(store.schema)
-    methods = 4 + 2 * len(shape.signals) + len(shape.channels)
+    intervals = {}
+    if peaks is not None:
+        table, _ = read_channel(peaks, ContigNames(store.manifest["contigs"]))
+        if table.empty:
+            raise InputError(f"{peaks}: no peak in it; call peaks with other options")
+        intervals[peaks.name] = dict(iter(table.groupby("contig")))
+    methods = 5 + 2 * len(shape.signals) + len(shape.channels)
     return Scoring(
         links=known,
-        rankings=Rankings(measured=measured_scales(store.schema.expression)),
+        rankings=Rankings(
+            measured=measured_scales(store.schema.expression), peaks=intervals
+        ),
         excluded=excluded,
         every=thinning(bases, methods),
         block=block,

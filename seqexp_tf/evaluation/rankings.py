@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
-from seqexp_tf.evaluation.gene_masks import GeneMask
+from seqexp_tf.evaluation.gene_masks import GeneMask, GeneWindow
+from seqexp_tf.genome.intervals import interval_mask
 from seqexp_tf.records.expression_details import CONTACT
 
 MASK = "mask"
@@ -23,9 +25,11 @@ class Rankings:
     Attributes:
         measured: signal -> what turns its stored values into measured ones (a
             logarithm undone), for products; as stored where not named.
+        peaks: further intervals: name -> contig -> start, end (0-based half-open).
     """
 
     measured: Mapping[str, Scale] = field(default_factory=dict)
+    peaks: Mapping[str, Mapping[str, pd.DataFrame]] = field(default_factory=dict)
 
     def of(self, gene: GeneMask) -> dict[str, np.ndarray]:
         """Returns scores of the bases by method, each float32 ``(n,)``, higher first.
@@ -33,8 +37,8 @@ class Rankings:
         ``mask`` (where there is one); every signal; every signal times contact, and
         the geometric mean of all signals times contact, as in the ABC model (Fulco et
         al. 2019), on the measured scale; ``distance`` to the TSS, the nearest first;
-        every channel but the blacklist; and ``random``, where all are equal and the
-        average precision is the prevalence.
+        every channel but the blacklist; ``peaks``; and ``random``, where all are equal
+        and the average precision is the prevalence.
         """
         result = {} if gene.mask is None else {MASK: gene.mask}
         result |= gene.signals
@@ -44,6 +48,8 @@ class Rankings:
         for name, values in gene.channels.items():
             if name != BLACKLIST:
                 result[name] = values.astype(np.float32)
+        for name, intervals in self.peaks.items():
+            result[name] = _painted(intervals, gene.window)
         result[RANDOM] = np.zeros(len(gene.window), dtype=np.float32)
         return result
 
@@ -66,6 +72,13 @@ class Rankings:
     def _measured(self, gene: GeneMask, name: str) -> np.ndarray:
         values = gene.signals[name].astype(np.float64)
         return self.measured.get(name, lambda stored: stored)(values)
+
+
+def _painted(intervals: Mapping[str, pd.DataFrame], window: GeneWindow) -> np.ndarray:
+    rows = intervals.get(window.contig)
+    if rows is None:
+        return np.zeros(len(window), dtype=np.float32)
+    return interval_mask(rows.start, rows.end, window.start, window.end).astype("f4")
 
 
 def kind_of(method: str, *, signals: tuple[str, ...]) -> str:

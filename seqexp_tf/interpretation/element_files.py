@@ -15,7 +15,7 @@ from seqexp_tf.evaluation.gene_masks import GeneMask
 from seqexp_tf.genome.files import atomic_path
 from seqexp_tf.genome.intervals import write_bed
 from seqexp_tf.genome.tracks import bigwig_writer
-from seqexp_tf.interpretation.elements import COLUMNS, mask_ratio
+from seqexp_tf.interpretation.elements import COLUMNS, PROMOTER, learnt, mask_ratio
 
 STEP = 1e-4
 """Masks in a bigWig are rounded to multiples of this: runs of equal value are short
@@ -94,8 +94,17 @@ def write_gene_bigwig(path: Path, gene: GeneMask, sizes: Mapping[str, int]) -> N
 
 
 def gene_row(gene: GeneMask, elements: pd.DataFrame) -> dict[str, Any]:
-    """Returns the row of ``GENE_COLUMNS`` of one gene; see ``element_table``."""
+    """Returns the row of ``GENE_COLUMNS`` of one gene.
+
+    ``elements`` are its learnt ones and ``selected`` their bases; ``mask_mean`` and
+    ``mask_ratio`` are of the whole window, its promoter among it.
+
+    Args:
+        gene: with a mask.
+        elements: of ``element_table``.
+    """
     window, mask = gene.window, gene.mask
+    elements = learnt(elements)
     return {
         "gene": window.gene,
         "name": window.name,
@@ -133,24 +142,32 @@ def join_elements(
 
 
 def write_elements_bed(path: Path, elements: pd.DataFrame) -> None:
-    """Writes BED6: name is the gene's, score 1000 x mean mask, strand the gene's."""
+    """Writes BED6: name is the gene's, score 1000 x mean mask, strand the gene's.
+
+    The promoter that is always kept is called ``NAME:promoter``.
+    """
     score = (1000 * elements.score.astype(float)).round().astype(int)
-    write_bed(path, elements.assign(score=score))
+    name = elements.name.where(elements.kind != PROMOTER, elements.name + ":promoter")
+    write_bed(path, elements.assign(score=score, name=name))
 
 
 def summarise(genes: pd.DataFrame, elements: pd.DataFrame) -> dict[str, Any]:
-    """Returns what there is to say of all genes together.
+    """Returns what there is to say of all genes and their learnt elements together.
+
+    ``selected_fraction`` is the share of the bases outside promoters.
 
     Args:
         genes: rows of ``GENE_COLUMNS``.
         elements: of ``join_elements``.
     """
+    kept = elements[elements.kind == PROMOTER].length.sum()
+    elements = learnt(elements)
     distance = elements.distance.astype(float).abs()
     return {
         "genes": len(genes),
         "elements": len(elements),
         "elements_per_gene": len(elements) / len(genes),
-        "selected_fraction": float(genes.selected.sum() / _bases(genes)),
+        "selected_fraction": _share(genes.selected.sum(), _bases(genes) - kept),
         "mask_mean": float(genes.mask_mean.mean()),
         "mask_ratio": float(genes.mask_ratio.mean()),
         "median_length": float(elements.length.astype(float).median()),
@@ -160,6 +177,10 @@ def summarise(genes: pd.DataFrame, elements: pd.DataFrame) -> dict[str, Any]:
 
 def _bases(genes: pd.DataFrame) -> int:
     return int((genes.end - genes.start).sum())
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else 0.0
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

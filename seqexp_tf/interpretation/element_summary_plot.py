@@ -18,7 +18,7 @@ def plot_element_summary(elements: pd.DataFrame, genes: pd.DataFrame) -> "Figure
     """Draws selected bases by distance to the TSS, lengths, and mask ratios.
 
     Args:
-        elements: of ``join_elements``; not empty.
+        elements: learnt ones of ``join_elements``; not empty.
         genes: rows of ``GENE_COLUMNS``.
     """
     with style.context():

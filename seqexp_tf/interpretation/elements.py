@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 RATIO_THRESHOLD = 0.5
 """A base counts towards the mask ratio from here on, as in the model's metrics."""
 
+MAX_GAP, MIN_LENGTH = 10, 10
+"""Of the elements of a model, where nothing else is asked."""
+
+LEARNT, PROMOTER = "learnt", "promoter"
+"""Kinds of elements: bases that a mask selects, and those it keeps whatever it says."""
+
 COLUMNS = (
-    "contig", "start", "end", "gene", "name", "strand", "score", "max", "area",
+    "contig", "start", "end", "gene", "name", "strand", "kind", "score", "max", "area",
     "distance", "centre_distance", "length",
 )  # fmt: skip
 
@@ -32,16 +38,19 @@ class Selection:
 
     Attributes:
         threshold: mask from which a base is selected; None where a share is.
-        fraction: share of the window's bases selected, the highest; equal values
-            are selected together, zero never is.
+        fraction: share of the window's bases outside the promoter selected, the
+            highest; equal values are selected together, zero never is.
         max_gap: unselected bases between two runs that are joined all the same.
         min_length: shorter elements are left out, after joining.
+        promoter: bases around the TSS that the model keeps whatever its mask says:
+            an element of their own, at which others end.
     """
 
     threshold: float | None = None
     fraction: float | None = 0.1
     max_gap: int = 0
     min_length: int = 1
+    promoter: int = 0
 
     def __post_init__(self) -> None:
         require(
@@ -71,8 +80,10 @@ class Selection:
         if self.threshold is not None:
             words = f"bases whose mask is at least {self.threshold:g}"
         else:
+            outside = " outside the promoter" if self.promoter else ""
             words = (
-                f"the {100 * self.fraction:g} % of each window whose mask is highest"
+                f"the {100 * self.fraction:g} % of each window{outside} whose mask is "
+                "highest"
             )
         if self.max_gap:
             words += f", joined over gaps of up to {self.max_gap:,} bp"
@@ -81,24 +92,40 @@ class Selection:
         return words
 
     def bases(self, mask: np.ndarray) -> np.ndarray:
-        """Returns True at the selected bases of a mask ``(n,)``.
+        """Returns True at the selected bases of a mask ``(n,)``, none of a promoter.
 
         A mask that is the same everywhere names no base above another: a share of it
         is empty.
         """
         if self.threshold is not None:
             return mask >= self.threshold
+        if not mask.size or mask.max() == mask.min():
+            return np.zeros(mask.shape, dtype=bool)
         count = max(round(self.fraction * mask.size), 1)
         cutoff = np.partition(mask, mask.size - count)[mask.size - count]
-        if mask.max() == mask.min():
-            return np.zeros(mask.shape, dtype=bool)
         return (mask >= cutoff) & (mask > 0)
 
-    def runs(self, mask: np.ndarray) -> np.ndarray:
-        """Returns start and exclusive end of each element, int64 ``(elements, 2)``."""
-        runs = find_runs(self.bases(mask))
+    def runs(self, mask: np.ndarray, kept: np.ndarray | None = None) -> np.ndarray:
+        """Returns start and exclusive end of each learnt element.
+
+        Args:
+            mask: ``(n,)``.
+            kept: True at the bases of the promoter, ``(n,)``; none of them is in an
+                element, nor are elements joined across them.
+
+        Returns:
+            int64 ``(elements, 2)``, from left to right.
+        """
+        if kept is None:
+            kept = np.zeros(mask.shape, dtype=bool)
+        selected = np.zeros(mask.shape, dtype=bool)
+        selected[~kept] = self.bases(mask[~kept])
+        runs = find_runs(selected)
         if len(runs):
-            apart = runs[1:, 0] - runs[:-1, 1] > self.max_gap
+            before = np.concatenate([[0], np.cumsum(kept)])
+            last, following = runs[:-1, 1], runs[1:, 0]
+            apart = following - last > self.max_gap
+            apart |= before[following] > before[last]
             starts = runs[np.append(True, apart), 0]
             ends = runs[np.append(apart, True), 1]
             runs = np.stack([starts, ends], axis=1)
@@ -110,13 +137,14 @@ def model_selection(
     *,
     threshold: float | None = None,
     fraction: float | None = None,
-    max_gap: int = 0,
-    min_length: int = 1,
+    max_gap: int = MAX_GAP,
+    min_length: int = MIN_LENGTH,
 ) -> Selection:
     """Returns a selection; as the model's own mask goes where nothing else is asked.
 
     That is its threshold for a hard mask, what is not zero for one of zeros and ones,
-    and the highest tenth for a soft mask, which has no threshold of its own.
+    and the highest tenth for a soft mask, which has no threshold of its own. The
+    promoter that the model keeps is left out of all of them.
 
     Args:
         mask: of the model.
@@ -135,7 +163,13 @@ def model_selection(
         fraction=fraction,
         max_gap=max_gap,
         min_length=min_length,
+        promoter=mask.promoter,
     )
+
+
+def learnt(elements: pd.DataFrame) -> pd.DataFrame:
+    """Returns the elements that are not the promoter that is always kept."""
+    return elements[elements.kind == LEARNT]
 
 
 def mask_ratio(mask: np.ndarray) -> float:
@@ -172,11 +206,17 @@ def element_table(gene: GeneMask, selection: Selection) -> pd.DataFrame:
 
     Returns:
         ``COLUMNS``: contig, start and end (0-based half-open), gene, name, strand (of
-        the gene), score (mean mask), max, area (sum of the mask), distance and
+        the gene), kind (``learnt``, or ``promoter`` for the bases that are always
+        kept), score (mean mask), max, area (sum of the mask), distance and
         centre_distance (see ``signed_distance``), and length in bases.
     """
     window, mask = gene.window, gene.mask
-    runs = selection.runs(mask)
+    kept = window.promoter(selection.promoter)
+    promoter = find_runs(kept)
+    runs = np.concatenate([selection.runs(mask, kept), promoter])
+    kind = np.repeat([LEARNT, PROMOTER], [len(runs) - len(promoter), len(promoter)])
+    order = np.argsort(runs[:, 0], kind="stable")
+    runs, kind = runs[order], kind[order]
     starts, ends = runs.T
     length = ends - starts
     total = np.concatenate([[0.0], np.cumsum(mask, dtype=np.float64)])
@@ -196,6 +236,7 @@ def element_table(gene: GeneMask, selection: Selection) -> pd.DataFrame:
             "gene": pd.Series([window.gene] * len(runs), dtype=object),
             "name": pd.Series([window.name] * len(runs), dtype=object),
             "strand": pd.Series([window.gene_strand] * len(runs), dtype=object),
+            "kind": pd.Series(kind, dtype=object),
             "score": area / length,
             "max": np.array(largest, dtype=np.float64),
             "area": area,

@@ -65,7 +65,6 @@ def learnt_elements(
     selection: Selection,
     *,
     sizes: dict[str, int],
-    promoter: int = 0,
     scoring: Scoring | None = None,
     each: Callable[[GeneMask, pd.DataFrame], None] = lambda gene, elements: None,
 ) -> LearntElements:
@@ -75,7 +74,6 @@ def learnt_elements(
         genes: with masks, and with signals where they are scored.
         selection: which bases are elements.
         sizes: contig -> length, in the order the elements are to have.
-        promoter: bases around the TSS whose mask is 1 whatever was learnt.
         scoring: what masks are held against; None for nothing.
         each: called with every gene and its elements.
 
@@ -88,6 +86,7 @@ def learnt_elements(
     if scoring is not None:
         bases = RankingScorer("bases", every=scoring.every)
         pairs = RankingScorer("pairs") if scoring.links.by_gene else None
+    promoter = selection.promoter
     for gene in genes:
         if not gene.mask[~gene.window.promoter(promoter)].any():
             empty.append(gene.window.gene)

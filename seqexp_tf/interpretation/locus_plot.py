@@ -13,6 +13,7 @@ from seqexp_tf.evaluation.borders import find_runs
 from seqexp_tf.evaluation.gene_masks import GeneMask, GeneWindow
 from seqexp_tf.evaluation.gene_track import arrange_genes, plot_genes
 from seqexp_tf.evaluation.rankings import BLACKLIST
+from seqexp_tf.interpretation.elements import learnt
 from seqexp_tf.records.expression_details import CONTACT
 from seqexp_tf.records.regions import Region
 
@@ -57,7 +58,7 @@ def plot_locus(
 
     Args:
         gene: with or without a mask.
-        elements: of ``element_table``; shaded.
+        elements: of ``element_table``; the learnt ones are shaded.
         genes: contig, start, end (0-based half-open), strand and label; None leaves
             them out.
         known: bool ``(n,)`` of the gene's known elements; None leaves them out.
@@ -67,6 +68,7 @@ def plot_locus(
     """
     window = gene.window
     region = Region(window.contig, window.start, window.end)
+    elements = None if elements is None else learnt(elements)
     spans = [] if elements is None else elements[["start", "end"]].to_numpy().tolist()
     panels: list[_Panel] = []
     if genes is not None:
@@ -113,11 +115,13 @@ def plot_locus(
         _position_axis(axes[-1], region)
         _distance_axis(axes[0], window)
         figure.align_ylabels(axes)
-        _title(axes[0], gene, elements)
+        _title(axes[0], gene, elements, promoter)
     return figure
 
 
-def _title(ax: "Axes", gene: GeneMask, elements: pd.DataFrame | None) -> None:
+def _title(
+    ax: "Axes", gene: GeneMask, elements: pd.DataFrame | None, promoter: int
+) -> None:
     """Writes name and place, and under them what was found."""
     window = gene.window
     name = window.name
@@ -131,9 +135,11 @@ def _title(ax: "Axes", gene: GeneMask, elements: pd.DataFrame | None) -> None:
         predicted = round(gene.prediction, 2) + 0.0
         parts.append(f"predicted {predicted:.2f}, measured {gene.target:.2f}")
     if elements is not None:
-        share = elements.length.sum() / len(window)
+        kept = int(window.promoter(promoter).sum())
+        share = elements.length.sum() / max(len(window) - kept, 1)
         noun = "element" if len(elements) == 1 else "elements"
-        parts.append(f"{len(elements)} {noun}, {share:.1%} of bases")
+        outside = " outside the promoter" if kept else ""
+        parts.append(f"{len(elements)} {noun}, {share:.1%} of bases{outside}")
     ax.annotate(
         "   |   ".join(parts),
         (0, 1),

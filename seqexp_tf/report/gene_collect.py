@@ -21,7 +21,7 @@ from seqexp_tf.evaluation.links import Links, read_links
 from seqexp_tf.evaluation.mask_predictor import MaskPredictor
 from seqexp_tf.genome.genes import annotation_of, gene_table
 from seqexp_tf.interpretation.element_files import summarise
-from seqexp_tf.interpretation.elements import Selection, model_selection
+from seqexp_tf.interpretation.elements import COLUMNS, Selection, model_selection
 from seqexp_tf.interpretation.learnt_elements import learnt_elements
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.report.collect import Step, quiet
@@ -288,6 +288,8 @@ def _stored_elements(inputs: GeneReportInputs) -> FoundElements | None:
     if document is None or not all(path.is_file() for path in paths):
         return None
     elements, genes = (pd.read_csv(path, sep="\t") for path in paths)
+    if not set(COLUMNS) <= set(elements):
+        return None  # Of an earlier version.
     return FoundElements(
         elements=elements,
         genes=genes,

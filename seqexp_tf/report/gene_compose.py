@@ -6,8 +6,9 @@ import pandas as pd
 
 from seqexp_tf.evaluation.gene_masks import GeneMask
 from seqexp_tf.evaluation.rankings import MASK
-from seqexp_tf.interpretation.elements import element_table
+from seqexp_tf.interpretation.elements import element_table, learnt
 from seqexp_tf.interpretation.locus_plot import plot_locus
+from seqexp_tf.models.size import trainable_weights
 from seqexp_tf.records.regions import Region
 from seqexp_tf.report.collect import Step, quiet
 from seqexp_tf.report.gene_collect import (
@@ -86,7 +87,7 @@ def _subtitle(inputs: GeneReportInputs) -> str:
     manifest = inputs.store.manifest
     split = manifest["splits"][inputs.split]
     config = inputs.run.config.model
-    weights = inputs.predictor.model.count_params()
+    weights = trainable_weights(inputs.predictor.model)
     mask = config["mask"]["kind"]
     kind = "without a mask" if mask == "none" else f"with a {mask} mask"
     return (
@@ -163,10 +164,11 @@ def _locus(report: GeneReport, shown: ShownGene) -> RegionSection:
     if elements is None:
         why = "this model reads its whole window and selects no bases."
         blocks.append(Missing(what="Mask", why=why))
-    elif len(elements):
-        blocks.append(_strongest(gene, elements, known))
+    elif len(found := learnt(elements)):
+        blocks.append(_strongest(gene, found, known))
     else:
-        why = "no base of this window is selected."
+        outside = " outside its promoter" if inputs.promoter else ""
+        why = f"no base of this window{outside} is selected."
         blocks.append(Missing(what="Elements", why=why))
     return RegionSection(
         region=region,

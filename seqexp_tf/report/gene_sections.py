@@ -11,6 +11,7 @@ from seqexp_tf.evaluation.expression_plots import plot_scatter
 from seqexp_tf.evaluation.expression_tables import HEADINGS
 from seqexp_tf.evaluation.rankings import MASK
 from seqexp_tf.interpretation.element_summary_plot import plot_element_summary
+from seqexp_tf.interpretation.elements import learnt
 from seqexp_tf.report.gene_collect import FoundElements, GeneReport
 from seqexp_tf.report.page import (
     Block,
@@ -149,16 +150,17 @@ def _found(found: FoundElements, *, promoter: int) -> Iterator[Block]:
             ("Genes", f"{summary['genes']:,}"),
             ("Elements", f"{summary['elements']:,}"),
             ("Elements a gene", f"{summary['elements_per_gene']:.1f}"),
-            ("Bases selected", f"{summary['selected_fraction']:.2%}"),
+            ("Bases outside promoters selected", f"{summary['selected_fraction']:.2%}"),
             ("Median length", f"{summary['median_length']:,.0f} bp"),
             ("Median distance to the TSS", f"{summary['median_distance']:,.0f} bp"),
             ("Mean mask", f"{summary['mask_mean']:.3f}"),
             ("Mask ratio (mask at least 0.5)", f"{summary['mask_ratio']:.2%}"),
         ),
     )
-    if len(found.elements):
+    elements = learnt(found.elements)
+    if len(elements):
         yield light(
-            plot_element_summary(found.elements, found.genes),
+            plot_element_summary(elements, found.genes),
             alt="Where elements lie, how long they are, and mean masks",
             caption=(
                 "Left: share of bases selected by distance to the TSS, along the gene. "

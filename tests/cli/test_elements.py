@@ -1,6 +1,7 @@
 """``seqexp-tf elements`` on a small dataset of genes."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ from seqexp_tf.evaluation.mask_predictor import MaskPredictor
 from seqexp_tf.genome.intervals import read_bed
 from seqexp_tf.genome.tracks import BigWigTrack
 from seqexp_tf.interpretation.element_files import STEP
+from seqexp_tf.interpretation.elements import model_selection
+from seqexp_tf.models.mask_config import MaskConfig
 from seqexp_tf.records.convert import convert
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.training.run import Run
@@ -32,7 +35,10 @@ def masks(run):
 
 
 def test_files_of_a_split(run, masks, call, tmp_path):
-    code, out, _ = call("elements", run, "--out", tmp_path, "--fraction", "0.3")
+    code, out, _ = call(
+        "elements", run, "--out", tmp_path, "--fraction", "0.3",
+        "--max-gap", "0", "--min-length", "1",
+    )  # fmt: skip
     assert code == 0
     assert "elements of 10 genes" in out
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -47,18 +53,34 @@ def test_files_of_a_split(run, masks, call, tmp_path):
     np.testing.assert_array_equal(
         bed[["start", "end"]].to_numpy(), table[["start", "end"]].to_numpy()
     )
-    assert bed.name.tolist() == table.name.tolist()
+    promoters = table[table.kind == "promoter"]
+    # Of every gene the 20 bases around its TSS, where the contig has them.
+    assert len(promoters) == 10 and promoters.length.max() == 20
+    assert (promoters.distance == 0).all() and (promoters.score == 1).all()
+    learnt = table[table.kind == "learnt"]
+    ends = {"learnt": "", "promoter": ":promoter"}
+    assert bed.name.tolist() == (table.name + table.kind.map(ends)).tolist()
     genes = pd.read_csv(tmp_path / "test.genes.tsv", sep="\t")
     summary = json.loads((tmp_path / "test.json").read_text())
-    assert summary["genes"] == 10 and summary["elements"] == len(table)
+    assert summary["genes"] == 10 and summary["elements"] == len(learnt)
+    free = (genes.end - genes.start).sum() - promoters.length.sum()
+    assert summary["selected_fraction"] == pytest.approx(learnt.length.sum() / free)
+    assert summary["selected_fraction"] == pytest.approx(0.3, abs=0.01)
+    assert (
+        f"{len(learnt)} elements of 10 genes, {summary['selected_fraction']:.2%}"
+        in (out)
+    )
     assert summary["model_sha256"] == Run.open(run).model_sha256
-    assert summary["selection"]["fraction"] == 0.3
+    assert summary["selection"] == {
+        "threshold": None, "fraction": 0.3, "max_gap": 0, "min_length": 1,
+        "promoter": 20,
+    }  # fmt: skip
     expected = np.full(1230, np.nan)
     for gene, row in zip(masks["test"], genes.itertuples(), strict=True):
         here = slice(gene.window.start, gene.window.end)
         expected[here] = np.fmax(expected[here], gene.mask)
         assert row.mask_ratio == pytest.approx((gene.mask >= 0.5).mean(), abs=1e-6)
-        own = table[table.gene == row.gene]
+        own = learnt[learnt.gene == row.gene]
         assert own.length.sum() == row.selected
         # Every element is as good as its mask says, where the mask says it.
         for element in own.itertuples():
@@ -76,6 +98,8 @@ def test_every_split_at_once(run, call, tmp_path):
     code, out, _ = call("elements", run, "--split", "all", "--out", tmp_path)
     assert code == 0
     assert "elements of 30 genes" in out
+    selection = json.loads((tmp_path / "all.json").read_text())["selection"]
+    assert selection == asdict(model_selection(MaskConfig(promoter=20)))
     genes = pd.read_csv(tmp_path / "all.genes.tsv", sep="\t")
     assert genes.split.value_counts().to_dict() == {
         "train": 10, "validation": 10, "test": 10,
@@ -113,9 +137,12 @@ def test_links_of_genes_are_scored_over_bases_and_pairs(run, masks, call, tmp_pa
     rows += ["chr9\t1\t5\tIIIg0", "chrIII\t1\t5\tforeign"]
     (tmp_path / "links.tsv").write_text("\n".join(rows) + "\n")
     out = tmp_path / "out"
+    peaks = tmp_path / "macs3.narrowPeak"
+    peaks.write_text("chrIII\t300\t420\tp\t9\t.\t4\t-1\t3\t50\nchr9\t1\t5\n")
     code, text, errors = call(
-        "elements", run, "--links", tmp_path / "links.tsv", "--out", out
-    )
+        "elements", run, "--links", tmp_path / "links.tsv", "--peaks", peaks,
+        "--out", out,
+    )  # fmt: skip
     assert code == 0
     assert "candidate element-gene pairs are positive" in text
     assert "1 links left aside: contigs the dataset lacks" in errors
@@ -125,8 +152,19 @@ def test_links_of_genes_are_scored_over_bases_and_pairs(run, masks, call, tmp_pa
     methods = document["units"]["bases"]["methods"]
     assert list(methods) == [
         "mask", "dnase", "k27ac", "contact", "dnase x contact", "k27ac x contact",
-        "all signals x contact", "distance", "peaks", "random",
+        "all signals x contact", "distance", "peaks", "macs3.narrowPeak", "random",
     ]  # fmt: skip
+    # Every rival with how much worse it is, and how many times, and the intervals.
+    shown = text[text.index("Ranked by") :].split("\n\n")[0]
+    for name, scores in methods.items():
+        (row,) = (line for line in shown.splitlines() if line.startswith(f"{name}  "))
+        if name == "mask":
+            continue
+        for what, form in (("difference", "+.4f"), ("ratio", ".2f")):
+            found = scores["pooled"][what]
+            low, high = found["low"], found["high"]
+            assert low <= found["value"] <= high
+            assert f"{found['value']:{form}} [{low:{form}}, {high:{form}}]" in row
     unit = document["units"]["bases"]
     prevalence = unit["positives"] / unit["ranked"]
     random = methods["random"]["pooled"]["average_precision"]["value"]
@@ -168,8 +206,10 @@ def test_a_gene_whose_mask_is_zero_is_named(tiny_genes, write_gene_run, call, tm
     code, out, errors = call("elements", run, *names)
     assert code == 0
     assert "Note: gene Ig9: the mask is zero outside the promoter; no element" in errors
-    # Peaks and promoters are what a given mask selects, whatever their share.
-    assert "3 elements of 2 genes" in out
+    # Peaks are what a given mask selects, whatever their share.
+    assert "1 element of 2 genes" in out
+    code, out, _ = call("elements", run, *names[:2])
+    assert code == 0 and "1 element of 1 gene," in out
     code, _, errors = call("elements", run, *names[2:])
     assert code == 1
     assert errors.startswith("Error: the mask of every gene (first: Ig9) is zero")
@@ -187,11 +227,25 @@ def test_a_gene_whose_mask_is_zero_is_named(tiny_genes, write_gene_run, call, tm
         (["--links", "{tmp}/foreign.bed"], "no contig of it is in the dataset"),
         (["--links", "{tmp}/nowhere.bed"], "none of its elements lies in the window"),
         (["--data", "{joint}"], "dataset of kind 'joint'"),
+        (
+            ["--links", "{tmp}/nowhere.bed", "--peaks", "{tmp}/empty.bed"],
+            "empty.bed: no peak in it",
+        ),
+        (
+            ["--links", "{tmp}/nowhere.bed", "--peaks", "{tmp}/foreign.bed"],
+            "none of its contigs (scaffold_1) is in the genome",
+        ),
+        (
+            ["--gene", "Ig1", "--plot", "--annotation", "{tmp}/human.gff3"],
+            "no contig here is chrI of the dataset",
+        ),
     ],
 )
 def test_an_error_is_one_line(arguments, message, run, joint_folder, call, tmp_path):
     (tmp_path / "empty.bed").write_text("")
     (tmp_path / "foreign.bed").write_text("scaffold_1\t1\t5\n")
+    human = "chr21\tx\tgene\t1\t40\t.\t+\t.\tID=a\n"
+    (tmp_path / "human.gff3").write_text(human)
     (tmp_path / "nowhere.bed").write_text("chrI\t2990\t2999\n")
     filled = [part.format(tmp=tmp_path, joint=joint_folder) for part in arguments]
     code, _, errors = call("elements", run, "--out", tmp_path / "out", *filled)
@@ -210,6 +264,7 @@ def test_an_error_is_one_line(arguments, message, run, joint_folder, call, tmp_p
         ["--annotation", "x.gff3"],
         ["--exclude-promoter"],
         ["--block", "10"],
+        ["--peaks", "x.bed"],
     ],
 )
 def test_options_that_do_not_go_together(arguments, run, call):

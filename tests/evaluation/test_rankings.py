@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from seqexp_tf.evaluation.gene_masks import GeneMask, GeneWindow
@@ -45,6 +46,15 @@ def test_every_way_to_rank_a_base():
     assert found["peaks"].tolist() == [1, 0, 0, 1]
     assert not found["random"].any()
     assert {values.dtype for values in found.values()} == {np.dtype(np.float32)}
+
+
+def test_peaks_of_a_file():
+    rows = pd.DataFrame({"start": [0, 13, 13], "end": [11, 14, 20]})
+    peaks = {"a.bed": {"chr1": rows}, "b.bed": {"chr2": rows}}
+    found = Rankings(peaks=peaks).of(_gene(atac=[0, 1, 2, 4]))
+    assert list(found)[-4:] == ["peaks", "a.bed", "b.bed", "random"]
+    assert found["a.bed"].tolist() == [1, 0, 0, 1]
+    assert not found["b.bed"].any()
 
 
 def test_products_are_on_the_measured_scale():

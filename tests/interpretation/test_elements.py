@@ -11,6 +11,7 @@ from seqexp_tf.interpretation.elements import (
     COLUMNS,
     Selection,
     element_table,
+    learnt,
     mask_ratio,
     model_selection,
     signed_distance,
@@ -48,6 +49,30 @@ def test_fraction_takes_the_highest_and_ties_together():
     assert _runs(MASK, fraction=0.25) == [[0, 1], [10, 12]]
     tied = [0.1, 0.5, 0.5, 0.5, 0.2, 0.1, 0.1, 0.1]
     assert _runs(tied, fraction=0.25) == [[1, 4]]
+
+
+def _kept(start, end):
+    kept = np.zeros(MASK.shape, dtype=bool)
+    kept[start:end] = True
+    return kept
+
+
+def test_the_promoter_is_neither_ranked_nor_joined_across():
+    # The highest quarter of the nine bases outside it, not of the twelve.
+    selection = Selection(fraction=0.25, max_gap=12)
+    assert selection.runs(MASK, _kept(9, 12)).tolist() == [[0, 2]]
+    # [0, 2) and [9, 12) would be joined, were the promoter not between them.
+    selection = Selection(threshold=0.5, fraction=None, max_gap=12)
+    assert selection.runs(MASK, _kept(6, 7)).tolist() == [[0, 2], [9, 12]]
+    # What reaches into the promoter ends there.
+    assert selection.runs(MASK, _kept(10, 11)).tolist() == [[0, 10], [11, 12]]
+    assert selection.runs(MASK, np.ones(12, dtype=bool)).tolist() == []
+    assert Selection().runs(MASK, np.ones(12, dtype=bool)).tolist() == []
+
+
+def test_a_mask_that_is_the_same_outside_the_promoter_selects_nothing():
+    mask = np.where(_kept(4, 8), 1.0, 0.3).astype(np.float32)
+    assert Selection(fraction=0.5).runs(mask, _kept(4, 8)).tolist() == []
 
 
 def test_a_fraction_of_a_mask_of_zeros_and_ones_is_its_ones():
@@ -105,6 +130,19 @@ def test_table_of_a_gene_by_hand():
     assert set(table.gene) == {"g1"} and set(table.name) == {"abc"}
 
 
+def test_table_names_the_promoter():
+    mask = np.where(WINDOW.promoter(4), 1.0, MASK)
+    gene = GeneMask(window=WINDOW, mask=mask)
+    selection = Selection(threshold=0.5, fraction=None, promoter=4)
+    table = element_table(gene, selection)
+    # Bases 4 to 7 around the TSS are a row of their own.
+    assert table.start.tolist() == [1000, 1004, 1009]
+    assert table.end.tolist() == [1002, 1008, 1012]
+    assert table.kind.tolist() == ["learnt", "promoter", "learnt"]
+    assert table.distance.tolist() == [-5, 0, 3]
+    assert learnt(table).start.tolist() == [1000, 1009]
+
+
 def test_distance_follows_the_gene_whatever_the_orientation_of_the_arrays():
     minus = replace(WINDOW, gene_strand="-")
     selection = Selection(threshold=0.5, fraction=None)
@@ -147,7 +185,10 @@ def test_bad_selections_are_refused(options, message):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("soft", "the 10 % of each window whose mask is highest"),
+        (
+            "soft",
+            "the 10 % of each window outside the promoter whose mask is highest",
+        ),
         ("hard", "bases whose mask is at least 0.7"),
         ("packed", "bases whose mask is at least 0.7"),
         ("given", "bases whose mask is at least 0.5"),
@@ -157,8 +198,10 @@ def test_bad_selections_are_refused(options, message):
 def test_what_a_model_s_own_mask_selects(kind, words):
     run = "folder" if kind == "run" else None
     mask = MaskConfig(kind=kind, threshold=0.7, run=run)
-    assert model_selection(mask).describe() == words
-    asked = model_selection(mask, fraction=0.25, max_gap=5, min_length=20)
+    joined = ", joined over gaps of up to 10 bp, of 10 bp or more"
+    assert model_selection(mask).describe() == words + joined
+    bare = replace(mask, promoter=0)
+    asked = model_selection(bare, fraction=0.25, max_gap=5, min_length=20)
     assert asked.describe() == (
         "the 25 % of each window whose mask is highest, joined over gaps of up to "
         "5 bp, of 20 bp or more"

@@ -3,6 +3,7 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 
 from seqexp_tf.records.store import RecordStore
@@ -65,9 +66,10 @@ def test_page_of_a_masked_model(write, store, tiny_genes):
     assert names[3] == "NIg3"
     assert page.regions[3].origin.endswith("asked for, train split")
     assert page.regions[3].genes == ("NIg3", "Ig3")
-    for region in page.regions:
-        kinds = {type(block) for block in region.blocks}
-        assert kinds == {Picture, Table}
+    # The picture, and a table of elements or why there is none.
+    kinds = [[type(block) for block in region.blocks] for region in page.regions]
+    assert all(of in ([Picture, Table], [Picture, Missing]) for of in kinds)
+    assert [Picture, Table] in kinds
     labels = [headline.label for headline in page.headlines]
     assert labels == ["Pearson, test genes", "MSE", "Mask ratio"]
     html = render(page)
@@ -140,7 +142,15 @@ def test_stored_scores_and_elements_are_read_not_computed(
     for name, value in computed.evaluation.model.metrics.items():
         assert stored.evaluation.model.metrics[name] == pytest.approx(value)
     assert stored.found.summary == pytest.approx(computed.found.summary, rel=1e-5)
-    assert stored.found.selection == "the 10 % of each window whose mask is highest"
+    assert stored.found.selection == (
+        "the 10 % of each window outside the promoter whose mask is highest, joined "
+        "over gaps of up to 10 bp, of 10 bp or more"
+    )
+    # Elements of a version that did not tell them from promoters are found anew.
+    path = folder / "elements" / "test.elements.tsv"
+    pd.read_csv(path, sep="\t").drop(columns="kind").to_csv(path, sep="\t")
+    with pytest.raises(AssertionError, match="computed anew"):
+        collect_gene_report(inputs)
 
 
 def _not_to_be_called(*arguments, **options):
