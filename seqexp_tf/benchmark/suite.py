@@ -64,6 +64,7 @@ Metric = Literal[
     "spearman",
     "r2_pearson",
     "r2_determination",
+    "pearson_share",
     "mask_ratio",
 ]
 

@@ -73,7 +73,8 @@ def command(
 
     Of a model of genes: MSE, MAE, Pearson, Spearman and both R2 over all genes and
     by contig, beside the mean of the training genes and a ridge regression on the
-    features, with intervals from 1,000 bootstrap draws of genes; the predictions as
+    features (and the ceiling that a recipe named, of which Pearson is given as a
+    share), with intervals from 1,000 bootstrap draws of genes; the predictions as
     TSV, a scatter plot and learning curves. It takes --batch-size from the run if
     not given.
 

@@ -10,11 +10,16 @@ import pandas as pd
 from seqexp_tf.errors import RunError
 from seqexp_tf.evaluation.bootstrap import LEVEL, MINIMUM_BLOCKS, REPLICATES
 from seqexp_tf.evaluation.feature_baselines import FeatureBaselines
-from seqexp_tf.evaluation.regression import bootstrap_intervals, regression_metrics
+from seqexp_tf.evaluation.regression import (
+    bootstrap_intervals,
+    pearson_share,
+    regression_metrics,
+)
 from seqexp_tf.layers.compiled_layer import compiled_layers
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig
 from seqexp_tf.pipeline.expression import scored_batches
 from seqexp_tf.pipeline.faults import damage_named, require_whole
+from seqexp_tf.records.expression_details import CEILING
 from seqexp_tf.records.store import RecordStore
 
 if TYPE_CHECKING:
@@ -33,11 +38,11 @@ class ExpressionScore:
     """One predictor on the genes of one contig, or of all.
 
     Attributes:
-        predictor: ``model``, ``training_mean`` or ``ridge``.
+        predictor: ``model``, ``training_mean``, ``ridge`` or ``ceiling``.
         contig: or ``all``.
         genes: scored.
         metrics: of ``regression_metrics``; of the model ``mask_ratio`` as well, where
-            it has a mask.
+            it has a mask, and ``pearson_share``, where the dataset has a ceiling.
         intervals: low and high of those that have one.
     """
 
@@ -55,8 +60,9 @@ class ExpressionEvaluation:
     Attributes:
         scores: the model's over all genes first.
         predictions: a row a gene: ``gene``, ``name``, ``contig``, ``tss``, ``strand``,
-            ``target``, ``predicted``, the baselines, and ``mask_ratio`` (share of the
-            bases whose mask is at least 0.5) where the model has a mask.
+            ``target``, ``predicted``, the baselines, ``mask_ratio`` (share of the
+            bases whose mask is at least 0.5) where the model has a mask, and
+            ``ceiling`` where the dataset has one.
         target: name, transform and unit of what is predicted.
         dataset: what identifies the data scored.
         resampling: where the intervals come from.
@@ -116,7 +122,8 @@ def evaluate_expression(
     contigs = list(dict.fromkeys(predictions.contig))
     contigs = contigs if len(contigs) > 1 else []
     scores = []
-    for predictor in (MODEL, *baselines.names):
+    best = (CEILING,) if CEILING in predictions else ()
+    for predictor in (MODEL, *baselines.names, *best):
         column = "predicted" if predictor == MODEL else predictor
         for contig in (ALL, *contigs):
             rows = predictions
@@ -200,6 +207,8 @@ def predict_genes(
             },
         }
     )
+    if CEILING in windows:
+        table[CEILING] = windows[CEILING].astype(np.float64)
     wrong = np.flatnonzero(~np.isfinite(table.predicted))
     if wrong.size:
         gene = table.gene[wrong[0]]
@@ -217,10 +226,17 @@ def _score(
     metrics = regression_metrics(predicted, target)
     if predictor == MODEL and "mask_ratio" in rows:
         metrics["mask_ratio"] = float(rows.mask_ratio.mean())
+    intervals = bootstrap_intervals(predicted, target, replicates=replicates)
+    if predictor == MODEL and CEILING in rows:
+        metrics["pearson_share"], between = pearson_share(
+            predicted, rows[CEILING].to_numpy(), target, replicates=replicates
+        )
+        if intervals:
+            intervals["pearson_share"] = between
     return ExpressionScore(
         predictor=predictor,
         contig=contig,
         genes=len(rows),
         metrics=metrics,
-        intervals=bootstrap_intervals(predicted, target, replicates=replicates),
+        intervals=intervals,
     )

@@ -21,14 +21,20 @@ HEADINGS = {
     "spearman": "Spearman",
     "r2_pearson": "R² (Pearson²)",
     "r2_determination": "R² (determination)",
+    "pearson_share": "Pearson / ceiling",
     "mask_ratio": "Mask ratio",
 }
 _PREDICTORS = {
     "model": "Model",
     "ridge": "Ridge on features",
     "training_mean": "Mean of training genes",
+    "ceiling": "Ceiling",
 }
-_MASK_RATIO = "mean over genes of the share of bases whose mask is at least 0.5"
+_FORMULAS = {
+    **FORMULAS,
+    "mask_ratio": "mean over genes of the share of bases whose mask is at least 0.5",
+    "pearson_share": "pearson of the model / pearson of the ceiling",
+}
 
 
 def to_json(evaluation: ExpressionEvaluation, *, model_sha256: str) -> str:
@@ -40,7 +46,7 @@ def to_json(evaluation: ExpressionEvaluation, *, model_sha256: str) -> str:
         "target": evaluation.target,
         "resampling": evaluation.resampling,
         "scores": [_entry(score) for score in evaluation.scores],
-        "formulas": {**FORMULAS, "mask_ratio": _MASK_RATIO},
+        "formulas": _FORMULAS,
     }
     return json.dumps(finite(document), indent=2, allow_nan=False) + "\n"
 

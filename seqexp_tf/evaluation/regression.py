@@ -88,6 +88,40 @@ def weighted_metrics(
     return _weighted(_columns(predicted, target), weights)
 
 
+def pearson_share(
+    predicted: np.ndarray,
+    ceiling: np.ndarray,
+    target: np.ndarray,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> tuple[float, tuple[float, float]]:
+    """Returns Pearson's correlation as a share of the best that can be reached.
+
+    Args:
+        predicted: ``(genes,)``.
+        ceiling: what no prediction can beat, ``(genes,)``.
+        target: ``(genes,)``.
+        replicates: draws of genes, the same for both correlations.
+        seed: of the draws.
+
+    Returns:
+        The share, and its interval: NaN below ``MINIMUM_BLOCKS`` genes.
+    """
+    sides = [_columns(values, target) for values in (predicted, ceiling)]
+
+    def share(weights: np.ndarray) -> np.ndarray:
+        own, best = (_weighted(side, weights)["pearson"] for side in sides)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return own / best
+
+    count = len(target)
+    value = float(share(np.ones((1, count)))[0])
+    if replicates == 0 or count < MINIMUM_BLOCKS:
+        return value, (float("nan"), float("nan"))
+    return value, interval(share(draw_genes(count, replicates, seed=seed)))
+
+
 def interval(values: np.ndarray) -> tuple[float, float]:
     """Returns the percentiles that enclose ``LEVEL`` of the replicates."""
     values = values[~np.isnan(values)]

@@ -177,6 +177,7 @@ def target_values(
     *,
     transform: Literal["none", "log10p1", "log1p"] = "none",
     path: str | Path = "genes",
+    role: str = "target",
 ) -> np.ndarray:
     """Returns the transformed target of every gene, float32 ``(len(table),)``.
 
@@ -185,6 +186,7 @@ def target_values(
         column: the column that holds the target.
         transform: none, log10(x + 1) or ln(x + 1).
         path: the file of the table, for messages.
+        role: what the column is for, likewise.
 
     Raises:
         InputError: no such column, or a value that is missing, no finite number, or
@@ -196,7 +198,7 @@ def target_values(
         raise ConfigError(f"transform = {transform!r}: expected {', '.join(functions)}")
     if column not in table:
         raise InputError(
-            f"{path}: has no target column {column!r}; {nearest(column, table.columns)}"
+            f"{path}: has no {role} column {column!r}; {nearest(column, table.columns)}"
         )
     values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
     wrong = ~np.isfinite(values)
@@ -208,7 +210,7 @@ def target_values(
         shown = "missing" if is_missing(value) else str(value)
         more = f" (and {wrong.sum() - 1} more genes)" if wrong.sum() > 1 else ""
         raise InputError(
-            f"{path}: gene {table['gene'].iloc[first]!r}: target {column!r} is "
+            f"{path}: gene {table['gene'].iloc[first]!r}: {role} {column!r} is "
             f"{shown}{more}; expected a finite number"
             f"{'' if transform == 'none' else ' of zero or more'}; leave such genes "
             "out of the table"

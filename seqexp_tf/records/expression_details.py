@@ -6,6 +6,10 @@ CONTACT = "contact"
 """Name under which models see the contact, after the signals."""
 
 
+CEILING = "ceiling"
+"""Column of the window table with the best that could be predicted of each gene."""
+
+
 @dataclass(frozen=True)
 class SignalDetails:
     """One track of the array ``signals``.

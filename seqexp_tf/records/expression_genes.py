@@ -18,7 +18,7 @@ from seqexp_tf.genome.gene_sites import (
 )
 from seqexp_tf.genome.half_life import half_life_features
 from seqexp_tf.genome.tracks import BigWigTrack, check_coverage
-from seqexp_tf.records.expression_details import FeatureDetails
+from seqexp_tf.records.expression_details import CEILING, FeatureDetails
 from seqexp_tf.records.expression_recipe import ACTIVITY, ExpressionRecipe
 from seqexp_tf.records.signals import Signal
 
@@ -125,13 +125,14 @@ def coverage_target(
 def add_target(
     recipe: ExpressionRecipe, genes: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Adds the transformed ``target`` to genes that have one.
+    """Adds the transformed ``target``, and ``ceiling``, to genes that have one.
 
     Returns:
         The genes, and the count of those left out for want of a target.
 
     Raises:
-        InputError: a missing or non-finite target, unless dropped; no such column.
+        InputError: a missing or non-finite target, unless dropped, or ceiling; no
+            such column.
     """
     config = recipe.target
     column = COVERAGE if config.column is None else config.column
@@ -153,7 +154,17 @@ def add_target(
         raise InputError(
             f'{error}, or set target.on_missing = "drop" where they have none'
         ) from None
-    return genes.assign(target=values), dropped
+    genes = genes.assign(target=values)
+    if config.ceiling is not None:
+        ceiling = target_values(
+            genes,
+            config.ceiling,
+            transform=config.transform,
+            path=path,
+            role=CEILING,
+        )
+        genes = genes.assign(**{CEILING: ceiling})
+    return genes, dropped
 
 
 @dataclass(frozen=True)

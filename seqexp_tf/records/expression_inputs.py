@@ -25,6 +25,7 @@ from seqexp_tf.records.expression import (
     expression_schema,
 )
 from seqexp_tf.records.expression_details import (
+    CEILING,
     ExpressionDetails,
     SignalDetails,
     TargetDetails,
@@ -41,7 +42,7 @@ from seqexp_tf.records.prepared import Prepared, assign_splits
 from seqexp_tf.records.signals import Signal, Span, merged
 
 _COLUMNS = ("contig", "start", "end", "strand", "gene", "row")
-"""What the source needs of a window, besides ``GENE_COLUMNS``."""
+"""What the source needs of a window, besides those of the window table."""
 
 
 def prepare_expression(
@@ -130,6 +131,9 @@ def prepare_expression(
         compression=recipe.output.compression,
         details=details,
     )
+    columns = GENE_COLUMNS
+    if recipe.target.ceiling is not None:
+        columns = (*columns, CEILING)
     return Prepared(
         source=ExpressionSource(
             genome=genome,
@@ -140,9 +144,9 @@ def prepare_expression(
             rows=rows,
             schema=schema,
         ),
-        windows=windows[[*_COLUMNS, *GENE_COLUMNS]],
+        windows=windows[[*_COLUMNS, *columns]],
         splits=splits,
-        columns=GENE_COLUMNS,
+        columns=columns,
         wanted=wanted,
         dropped=dropped,
         sizes=names.sizes,

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from seqexp_tf.records.expression_details import CEILING
 from seqexp_tf.records.store import RecordStore
 
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -20,6 +21,13 @@ def describe_expression(store: RecordStore) -> list[str]:
         values = store.windows(split).target.to_numpy()
         numbers = "".join(f"{q:>10.3f}" for q in np.quantile(values, _QUANTILES))
         lines.append(f"  {split:<11}{values.size:>5,}{numbers}")
+    if CEILING in store.windows():
+        found = ", ".join(
+            f"{split} {np.corrcoef(rows.target, rows.ceiling)[0, 1]:.3f}"
+            for split, rows in store.windows().groupby("split", sort=False)
+        )
+        name = store.manifest["recipe"]["target"]["ceiling"]
+        lines.append(f"ceiling {name}: Pearson with the target: {found}")
     orientation = "read along the gene's strand" if details.oriented else "forward"
     lines.append(
         f"windows {orientation}, the TSS at index {store.schema.window // 2:,}"

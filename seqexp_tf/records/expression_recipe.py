@@ -181,6 +181,9 @@ class TargetConfig:
         transform: none, log10(x + 1) or ln(x + 1).
         unit: of the values before the transform.
         on_missing: refuse, or drop, a gene without a finite target.
+        ceiling: column of the gene table with what no model can predict better: the
+            target before its noise, or another measurement of it. It is kept beside
+            the target, transformed like it, and scored by ``evaluate``.
     """
 
     column: str | None = None
@@ -190,6 +193,7 @@ class TargetConfig:
     transform: Literal["none", "log10p1", "log1p"] = "none"
     unit: str = ""
     on_missing: Literal["error", "drop"] = "error"
+    ceiling: str | None = None
 
     def __post_init__(self) -> None:
         paired = (self.coverage_plus is None) == (self.coverage_minus is None)

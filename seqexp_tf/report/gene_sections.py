@@ -29,6 +29,7 @@ _PREDICTORS = {
     "model": "Model",
     "ridge": "Ridge on features",
     "training_mean": "Mean of training genes",
+    "ceiling": "Ceiling",
 }
 _CONTIGS = 12
 _UNITS = {"bases": "Bases", "pairs": "Element-gene pairs"}

@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import stats
 from sklearn.linear_model import Ridge
 
+from seqexp_tf.config import build
 from seqexp_tf.errors import DatasetError, RunError
 from seqexp_tf.evaluation.expression import evaluate_expression
 from seqexp_tf.evaluation.expression_plots import local_density, plot_scatter
@@ -19,6 +20,8 @@ from seqexp_tf.evaluation.feature_baselines import CACHE, FeatureBaselines
 from seqexp_tf.evaluation.style import save_figure
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig
 from seqexp_tf.pipeline.expression import evaluation_batches
+from seqexp_tf.records.convert import convert
+from seqexp_tf.records.expression_recipe import ExpressionRecipe
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.verify import verify
 
@@ -145,6 +148,36 @@ def test_baselines_are_kept_beside_the_dataset(gene_store, tmp_path, monkeypatch
     path.unlink()
     path.mkdir()
     assert FeatureBaselines.of(store).mean == fitted.mean
+
+
+@pytest.fixture(scope="module")
+def with_ceiling(gene_folder, tmp_path_factory):
+    """The dataset with its feature as the ceiling of every gene."""
+    recipe = RecordStore.open(gene_folder).manifest["recipe"]
+    target = {**recipe["target"], "ceiling": "half_life"}
+    folder = tmp_path_factory.mktemp("ceiling") / "dataset"
+    tables = {**recipe, "target": target}
+    convert(build(ExpressionRecipe, tables, origin="test"), folder)
+    return RecordStore.open(folder)
+
+
+def test_a_ceiling_is_scored_beside_the_model(with_ceiling, evaluation):
+    found = _evaluate(with_ceiling, replicates=200)
+    ceiling = next(s for s in found.scores if s.predictor == "ceiling")
+    share = found.model.metrics["pearson_share"]
+    assert share == pytest.approx(
+        evaluation.model.metrics["pearson"] / ceiling.metrics["pearson"]
+    )
+    low, high = found.model.intervals["pearson_share"]
+    assert low < share < high
+    assert found.predictions.ceiling.tolist() == pytest.approx(
+        with_ceiling.windows("test").ceiling.tolist()
+    )
+    by_contig = next(s for s in found.scores if s.contig == "chrC")
+    assert "pearson_share" in by_contig.metrics
+    text = to_text(found)
+    assert "Pearson / ceiling" in text and f"{share:.4f} [{low:.4f}" in text
+    assert any(line.startswith("Ceiling ") for line in text.splitlines())
 
 
 def test_tables(evaluation, tmp_path):

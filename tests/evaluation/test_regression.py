@@ -11,6 +11,7 @@ from seqexp_tf.evaluation.regression import (
     METRICS,
     bootstrap_intervals,
     draw_genes,
+    pearson_share,
     regression_metrics,
     weighted_metrics,
 )
@@ -65,6 +66,25 @@ def test_intervals_are_those_of_drawing_genes():
         values.append(stats.pearsonr(predicted[drawn], target[drawn]).statistic)
     assert found["pearson"] == pytest.approx(np.quantile(values, [0.025, 0.975]))
     assert found["pearson"][0] < regression_metrics(predicted, target)["pearson"]
+
+
+def test_a_share_of_the_ceiling_is_of_the_same_draws():
+    predicted, target = _genes(80)
+    ceiling = target + np.random.default_rng(1).normal(0, 0.2, 80)
+
+    def pearson(values, rows):
+        return stats.pearsonr(values[rows], target[rows]).statistic
+
+    value, between = pearson_share(predicted, ceiling, target, replicates=300)
+    every = np.arange(80)
+    wanted = pearson(predicted, every) / pearson(ceiling, every)
+    assert value == pytest.approx(wanted)
+    draws = [np.repeat(every, weights) for weights in draw_genes(80, 300)]
+    shares = [pearson(predicted, rows) / pearson(ceiling, rows) for rows in draws]
+    assert between == pytest.approx(np.quantile(shares, [0.025, 0.975]))
+    assert pearson_share(target, target, target, replicates=0)[0] == pytest.approx(1)
+    value, between = pearson_share(predicted, np.ones(80), target, replicates=50)
+    assert np.isnan([value, *between]).all()
 
 
 def test_what_cannot_be_said_is_nan():

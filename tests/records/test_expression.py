@@ -16,6 +16,7 @@ from seqexp_tf.genome.intervals import read_bed
 from seqexp_tf.genome.tracks import BigWigTrack, write_bigwig
 from seqexp_tf.records import tasks
 from seqexp_tf.records.convert import convert
+from seqexp_tf.records.expression_inspection import describe_expression
 from seqexp_tf.records.expression_recipe import ExpressionRecipe
 from seqexp_tf.records.recipe import read_recipe
 from seqexp_tf.records.store import RecordStore
@@ -134,6 +135,20 @@ def test_the_window_table(store, tiny_genes):
     for _, rows in table.groupby(["split", "contig"]):
         assert rows.tss.is_monotonic_increasing
     assert verify(store.folder, full=True).problems == ()
+
+
+def test_a_ceiling_lies_beside_the_target(convert_with, tiny_genes):
+    target = {"column": "level", "transform": "log1p", "ceiling": "gc"}
+    store = convert_with(target=target)
+    table = store.windows()
+    assert table.columns[-2:].tolist() == ["target", "ceiling"]
+    expected = tiny_genes.genes.set_index("gene_id").loc[table.gene]
+    np.testing.assert_allclose(table.ceiling, np.log1p(expected.gc), rtol=1e-6)
+    test = table[table.split == "test"]
+    pearson = np.corrcoef(test.target, test.ceiling)[0, 1]
+    lines = describe_expression(store)
+    (line,) = [line for line in lines if line.startswith("ceiling gc: Pearson")]
+    assert line.endswith(f"test {pearson:.3f}")
 
 
 def test_bases_are_counted_once_a_window(store):

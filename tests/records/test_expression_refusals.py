@@ -88,6 +88,14 @@ def test_genes(refused, with_genes, tmp_path, change, parts):
         assert part in message
 
 
+def test_a_ceiling_that_some_gene_lacks(refused, with_genes):
+    target = {"column": "level", "ceiling": "gc"}
+    message = refused(target=target, **with_genes(_set(4, "gc", None)))
+    assert "gene 'Ig4': ceiling 'gc' is missing" in message
+    message = refused(target={"column": "level", "ceiling": "gcc"})
+    assert "has no ceiling column 'gcc'" in message and "gc" in message
+
+
 def test_no_gene_has_a_target(refused, with_genes):
     changes = with_genes(lambda table: table.assign(level=None))
     target = {"column": "level", "on_missing": "drop"}
