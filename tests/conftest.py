@@ -10,7 +10,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-pytest_plugins = ("fixtures.genes", "fixtures.joint", "fixtures.tiny_genes")
+pytest_plugins = (
+    "fixtures.genes",
+    "fixtures.joint",
+    "fixtures.processes",
+    "fixtures.tiny_genes",
+)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("SEQEXP_DATA", REPOSITORY.parent / "shared" / "data"))

@@ -1,10 +1,5 @@
 """Every mutant through the whole model equals the difference it propagates."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -85,8 +80,12 @@ def _assert_exact(model, length, *, first=0, last=None, seed=0, tolerance=1e-5):
 
 
 KERNELS = st.integers(1, 8)
-CASES = {
-    "config": st.builds(
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(
+    config=st.builds(
         CNNConfig,
         filters=st.sampled_from([4, 8]),
         kernel=KERNELS,
@@ -96,29 +95,14 @@ CASES = {
         normalize=st.booleans(),
         dropout=st.sampled_from([0.0, 0.3]),
     ),
-    "length": st.integers(1, 60),
-    "data": st.data(),
-}
-
-
-def _any_cnn(config, length, data):
+    length=st.integers(1, 60),
+    data=st.data(),
+)
+def test_any_cnn_at_any_length(config, length, data):
     first = data.draw(st.integers(0, length - 1))
     last = data.draw(st.integers(first + 1, length))
     model = _randomize(build_cnn(config))
     _assert_exact(model, length, first=first, last=last)
-
-
-@settings(max_examples=6, deadline=None)
-@given(**CASES)
-def test_any_cnn_at_any_length(config, length, data):
-    _any_cnn(config, length, data)
-
-
-@pytest.mark.slow
-@settings(max_examples=100, deadline=None)
-@given(**CASES)
-def test_many_cnns_at_any_length(config, length, data):
-    _any_cnn(config, length, data)
 
 
 @pytest.mark.parametrize("length", [40, 700])
@@ -365,23 +349,14 @@ np.save(sys.argv[3], mutants.logits(case["positions"], case["bases"]))
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("jax") is None, reason="JAX is missing; pip install jax"
-)
-def test_the_same_under_jax(tmp_path):
+def test_the_same_under_jax(tmp_path, run_under):
     model = _randomize(build_cnn(CNNConfig(filters=8, dilations=(2,))))
     inputs = _inputs(60)
     positions, bases = np.array([0, 7, 8, 59]), np.array([0, 1, 2, 3])
     model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "case.npz", **inputs, positions=positions, bases=bases)
     files = [tmp_path / name for name in ("model.keras", "case.npz", "found.npy")]
-    run = subprocess.run(
-        [sys.executable, "-c", JAX, *map(str, files)],
-        env=os.environ | {"KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
+    run_under("jax", JAX, *files)
     wanted = _oracle(model, inputs, positions, bases)[:, 5:50]
     np.testing.assert_allclose(np.load(files[2]), wanted, rtol=0, atol=1e-4)
 

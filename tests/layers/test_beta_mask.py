@@ -1,10 +1,5 @@
 """The distribution of masks, held against SciPy and TensorFlow Probability."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -359,19 +354,10 @@ np.savez(
 """
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("jax") is None, reason="JAX is missing; pip install jax"
-)
-def test_under_jax(tmp_path):
+def test_under_jax(tmp_path, run_under):
     alpha, beta = _pairs(4)
     np.savez(tmp_path / "in.npz", alpha=alpha, beta=beta)
-    run = subprocess.run(
-        [sys.executable, "-c", UNDER_JAX, tmp_path / "in.npz", tmp_path / "out.npz"],
-        env=os.environ | {"KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
+    run_under("jax", UNDER_JAX, tmp_path / "in.npz", tmp_path / "out.npz")
     found = np.load(tmp_path / "out.npz")
     for name in found.files:
         assert np.isfinite(found[name]).all(), name

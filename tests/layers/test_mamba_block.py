@@ -1,7 +1,3 @@
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -101,19 +97,12 @@ np.savez(sys.argv[3], y, *gradients)
 """
 
 
-def test_outputs_and_gradients_under_jax(model, tmp_path):
-    pytest.importorskip("jax", reason="JAX is missing; pip install jax")
+def test_outputs_and_gradients_under_jax(model, tmp_path, run_under):
     x = _draw(2, 70, 8)
     paths = [tmp_path / name for name in ("model.keras", "x.npy", "found.npz")]
     model.save(paths[0])
     np.save(paths[1], x)
-    run = subprocess.run(
-        [sys.executable, "-c", _GRADIENTS, *paths],
-        env=os.environ | {"KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
+    run_under("jax", _GRADIENTS, *paths)
     with tf.GradientTape() as tape:
         y = model(x, training=False)
         total = tf.reduce_mean(y**2)

@@ -1,7 +1,3 @@
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -364,18 +360,11 @@ print(max(sizes(made.jaxpr)))
 """
 
 
-def test_equal_under_jax(tmp_path):
-    pytest.importorskip("jax", reason="JAX is missing; pip install jax")
+def test_equal_under_jax(tmp_path, run_under):
     arrays = _inputs(2, 200, 6, 16)
     np.savez(tmp_path / "inputs.npz", *arrays)
-    run = subprocess.run(
-        [sys.executable, "-c", _UNDER_JAX, tmp_path / "inputs.npz",
-         tmp_path / "outputs.npz"],
-        env=os.environ | {"KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
+    paths = [tmp_path / "inputs.npz", tmp_path / "outputs.npz"]
+    largest = run_under("jax", _UNDER_JAX, *paths)
     with np.load(tmp_path / "outputs.npz") as found:
         found = list(found.values())
     wanted = _reference(*arrays)
@@ -383,4 +372,4 @@ def test_equal_under_jax(tmp_path):
     for start in range(0, len(found), len(wanted)):
         _assert_close(found[start : start + len(wanted)], wanted)
     _assert_close(_found(*arrays), found[: len(wanted)], tolerance=1e-5)
-    assert int(run.stdout) <= 2 * 8192 * 6 * 16 / 4
+    assert int(largest) <= 2 * 8192 * 6 * 16 / 4

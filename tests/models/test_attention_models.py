@@ -1,10 +1,5 @@
 """What the models with attention share."""
 
-import importlib.util
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -98,16 +93,6 @@ np.savez(sys.argv[4], *jax.jit(jax.grad(total))(weights))
 """
 
 
-def _run(script, backend, *paths):
-    run = subprocess.run(
-        [sys.executable, "-c", script, *map(str, paths)],
-        env=os.environ | {"KERAS_BACKEND": backend},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
-
-
 def _assert_close(path, wanted, tolerance):
     with np.load(path) as found:
         assert set(found) == set(wanted)
@@ -115,25 +100,22 @@ def _assert_close(path, wanted, tolerance):
             np.testing.assert_allclose(found[name], values, atol=tolerance)
 
 
-def test_saved_model_says_the_same_elsewhere(model, tmp_path):
+def test_saved_model_says_the_same_elsewhere(model, tmp_path, run_under):
     model.save(tmp_path / "model.keras")
     inputs = _inputs(2, 100)
     np.savez(tmp_path / "inputs.npz", **inputs)
     paths = [tmp_path / n for n in ("model.keras", "inputs.npz", "outputs.npz")]
-    _run(LOADS, "tensorflow", *paths)
+    run_under("tensorflow", LOADS, *paths)
     _assert_close(paths[-1], _outputs(model, inputs), 1e-5)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("jax") is None, reason="JAX is missing; pip install jax"
-)
-def test_outputs_and_gradients_under_jax(model, tmp_path):
+def test_outputs_and_gradients_under_jax(model, tmp_path, run_under):
     model.save(tmp_path / "model.keras")
     inputs = _inputs(2, 100)
     np.savez(tmp_path / "inputs.npz", **inputs)
     names = ("model.keras", "inputs.npz", "outputs.npz", "gradients.npz")
     paths = [tmp_path / name for name in names]
-    _run(LOADS + GRADIENTS, "jax", *paths)
+    run_under("jax", LOADS + GRADIENTS, *paths)
     _assert_close(paths[2], _outputs(model, inputs), 1e-4)
     with tf.GradientTape() as tape:
         outputs = model(inputs, training=True)

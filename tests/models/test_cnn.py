@@ -277,29 +277,37 @@ def test_an_unknown_architecture_is_refused():
 LOADS = """
 import sys
 import keras, numpy as np
-model = keras.saving.load_model(sys.argv[1])
-assert not any(name.startswith("seqexp_tf") for name in sys.modules)
-assert keras.backend.backend() == sys.argv[4], keras.backend.backend()
-outputs = model(dict(np.load(sys.argv[2])), training=False)
-np.savez(sys.argv[3], **{
-    name: keras.ops.convert_to_numpy(values) for name, values in outputs.items()
-})
+_, backend, *paths = sys.argv
+assert keras.backend.backend() == backend, keras.backend.backend()
+for path in paths:
+    model = keras.saving.load_model(path)
+    assert not any(name.startswith("seqexp_tf") for name in sys.modules)
+    outputs = model(dict(np.load(path + ".inputs.npz")), training=False)
+    np.savez(path + ".outputs.npz", **{
+        name: keras.ops.convert_to_numpy(values) for name, values in outputs.items()
+    })
 """
 
 
-def _outputs_in_a_fresh_process(path, inputs, folder, backend="tensorflow"):
-    """Loads a model where only Keras is imported, and returns its outputs."""
-    np.savez(folder / "inputs.npz", **inputs)
-    files = [path, folder / "inputs.npz", folder / "outputs.npz"]
+def _outputs_in_a_fresh_process(cases, backend="tensorflow"):
+    """Loads models where only Keras is imported, and returns the outputs of each.
+
+    ``cases``: pairs of a model file and its inputs.
+    """
+    for path, inputs in cases:
+        np.savez(f"{path}.inputs.npz", **inputs)
     run = subprocess.run(
-        [sys.executable, "-c", LOADS, *map(str, files), backend],
+        [sys.executable, "-c", LOADS, backend, *(str(path) for path, _ in cases)],
         env=os.environ | {"KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    with np.load(folder / "outputs.npz") as outputs:
-        return dict(outputs)
+    found = []
+    for path, _ in cases:
+        with np.load(f"{path}.outputs.npz") as outputs:
+            found.append(dict(outputs))
+    return found
 
 
 def _assert_same(found, wanted, tolerance=1e-5):
@@ -308,14 +316,9 @@ def _assert_same(found, wanted, tolerance=1e-5):
         np.testing.assert_allclose(values, wanted[name], rtol=0, atol=tolerance)
 
 
-def test_saved_model_loads_with_keras_alone(study, tmp_path):
+def test_models_load_with_keras_alone(study, tmp_path):
+    """A model as it was built, and one as a checkpoint of a run keeps it."""
     study.save(tmp_path / "model.keras")
-    inputs = _inputs(2, 300)
-    found = _outputs_in_a_fresh_process(tmp_path / "model.keras", inputs, tmp_path)
-    _assert_same(found, _outputs(study, inputs))
-
-
-def test_model_of_a_run_loads_with_keras_alone(tmp_path):
     config = read_run_config(
         {"model": {"architecture": "cnn", "filters": 8, "dilations": [2, 4]}}
     )
@@ -330,8 +333,11 @@ def test_model_of_a_run_loads_with_keras_alone(tmp_path):
     model.train_on_batch(inputs, labels, weights)
     save_checkpoint(tmp_path, model, {}, epoch=1, improved=True)
     best = tmp_path / "epoch-00001" / BEST
-    found = _outputs_in_a_fresh_process(best, inputs, tmp_path)
-    _assert_same(found, _outputs(model, inputs))
+    cases = [(tmp_path / "model.keras", _inputs(2, 300)), (best, inputs)]
+    for found, (_, given), of in zip(
+        _outputs_in_a_fresh_process(cases), cases, (study, model), strict=True
+    ):
+        _assert_same(found, _outputs(of, given))
 
 
 @pytest.mark.skipif(
@@ -340,6 +346,6 @@ def test_model_of_a_run_loads_with_keras_alone(tmp_path):
 def test_same_outputs_under_jax(study, tmp_path):
     study.save(tmp_path / "model.keras")
     inputs = _inputs(2, 300)
-    path = tmp_path / "model.keras"
-    found = _outputs_in_a_fresh_process(path, inputs, tmp_path, backend="jax")
+    cases = [(tmp_path / "model.keras", inputs)]
+    (found,) = _outputs_in_a_fresh_process(cases, backend="jax")
     _assert_same(found, _outputs(study, inputs), tolerance=1e-4)

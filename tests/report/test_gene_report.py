@@ -24,6 +24,13 @@ def store(expression_folder):
 
 
 @pytest.fixture
+def one_shown(monkeypatch):
+    """Which genes are shown has its own test; one takes less time than three."""
+    shown = (("highest", 1.0),)
+    monkeypatch.setattr("seqexp_tf.report.gene_collect._SHOWN", shown)
+
+
+@pytest.fixture
 def write(store, write_gene_run, tmp_path):
     """Writes a run with a history."""
 
@@ -78,7 +85,7 @@ def test_page_of_a_masked_model(write, store, tiny_genes):
 
 
 def test_scores_against_known_elements_are_shown_where_they_were_left(
-    write, store, call_elements
+    write, store, call_elements, one_shown
 ):
     folder = write()
     call_elements(folder)
@@ -157,7 +164,7 @@ def _not_to_be_called(*arguments, **options):
     raise AssertionError("computed anew")
 
 
-def test_a_model_without_a_mask_says_so(write, store):
+def test_a_model_without_a_mask_says_so(write, store, one_shown):
     page = _page(write(mask={"kind": "none"}), store)
     (missing,) = _blocks(page, "elements", Missing)
     assert "selects no bases" in missing.why
@@ -166,7 +173,7 @@ def test_a_model_without_a_mask_says_so(write, store):
     render(page)
 
 
-def test_the_verb(write, call_verb, tmp_path):
+def test_the_verb(write, call_verb, tmp_path, one_shown):
     folder = write()
     out = tmp_path / "page.html"
     result = call_verb("report", folder, "--gene", "Ig2", "--out", out)
@@ -188,7 +195,7 @@ def call_verb():
     return lambda *arguments: CliRunner().invoke(cli, list(map(str, arguments)))
 
 
-def test_a_reader_finds_genes_by_name(write, store, browser, tmp_path):
+def test_a_reader_finds_genes_by_name(write, store, browser, tmp_path, one_shown):
     path = tmp_path / "page.html"
     path.write_text(render(_page(write(), store, genes=["Ig3"])))
     browser.open(path)

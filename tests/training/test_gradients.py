@@ -1,8 +1,6 @@
 """The gradients on the mask head, by hand and on both backends."""
 
 import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -93,7 +91,7 @@ def test_the_head_is_found_in_a_model_inside_a_model():
 
 
 @pytest.mark.slow
-def test_jax_finds_the_same(tmp_path):
+def test_jax_finds_the_same(run_under):
     code = (
         f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
         "import test_gradients as t\n"
@@ -103,13 +101,7 @@ def test_jax_finds_the_same(tmp_path):
         "t.head_gradients(before, *t._batch(), t._losses)\n"
         "print(int(before.get_layer('soft_mask').draws.value))"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-    )
-    lines = shown.stdout.splitlines()
+    lines = run_under("jax", code).splitlines()
     ours = head_gradients(_model(sampled=False), *_batch(), _losses)
     theirs = [float(part) for part in lines[-2].split()]
     assert theirs == pytest.approx([ours.prediction, ours.divergence], rel=1e-3)
