@@ -3,18 +3,25 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUNS ?= demo
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install constraints demo test lint bench clean
 
 help:  ## List the targets.
 	@grep -hE "^[a-z]+:.*##" $(MAKEFILE_LIST) | sed "s/:.*## /\t/" | expand -t 12
 
 install: $(VENV)/.installed  ## Make .venv with the package and its development tools.
 
-$(VENV)/.installed: setup.cfg pyproject.toml
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable ".[dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@
+
+constraints:  ## Pin all that the package may need anew, in constraints.txt.
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile setup.cfg --universal --python-version 3.10 --upgrade \
+		--extra dev --extra gpu --extra hic --extra peaks --no-annotate --quiet \
+		--custom-compile-command "make constraints" --output-file constraints.txt
 
 demo: install  ## Simulate a genome, convert, fit, evaluate, export (about 5 minutes).
 	$(BIN)/seqexp-tf demo --out $(RUNS)
