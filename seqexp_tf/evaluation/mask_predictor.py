@@ -81,7 +81,7 @@ class MaskPredictor:
         pipeline = run.config.pipeline
         window = pipeline.window or store.schema.window
         return cls(
-            model=_with_soft_mask(run.load_model()),
+            model=with_soft_mask(run.load_model()),
             store=store,
             pipeline=pipeline,
             batch_size=batch_size or min(max(_BASES_AT_ONCE // window, 1), 32),
@@ -207,15 +207,16 @@ class MaskPredictor:
         )
 
 
-def _with_soft_mask(model: "keras.Model") -> "keras.Model":
+def with_soft_mask(model: "keras.Model") -> "keras.Model":
+    """Returns a model of genes whose ``mask`` is the soft one, where it learns one.
+
+    That is the mask before any threshold, with its fixed regions.
+    """
     import keras
 
     if KEPT_MASK not in {layer.name for layer in model.layers}:
         return model
-    outputs = {
-        EXPRESSION: model.output[EXPRESSION],
-        MASK: model.get_layer(KEPT_MASK).output,
-    }
+    outputs = {**model.output, MASK: model.get_layer(KEPT_MASK).output}
     soft = keras.Model(model.inputs, outputs)
     soft.jit_compile = model.jit_compile
     return soft

@@ -1,35 +1,122 @@
-"""A SavedModel used as a server uses it."""
+"""Exports of both tasks, and a process that uses them as a server does."""
 
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+
+from seqexp_tf.records.store import RecordStore
+from seqexp_tf.serving.export import export_run
+from seqexp_tf.training.config import read_run_config
+from seqexp_tf.training.run import Run
+from seqexp_tf.training.trainer import fit
 
 _CLIENT = """
 import sys
 sys.modules["seqexp_tf"] = None
 import numpy as np, tensorflow as tf
-arrays = np.load(sys.argv[2])
-serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
-outputs = serve(**{name: tf.constant(arrays[name]) for name in arrays.files})
-np.savez(sys.argv[3], **{name: value.numpy() for name, value in outputs.items()})
+arrays = np.load(sys.argv[1])
+models, requests, answers = {}, {}, {}
+for name in arrays.files:
+    place, key = name.rsplit("|", 1)
+    requests.setdefault(place, {})[key] = tf.constant(arrays[name])
+for place, inputs in requests.items():
+    version, signature = place.split("|")
+    if version not in models:
+        models[version] = tf.saved_model.load(version)
+    for key, value in models[version].signatures[signature](**inputs).items():
+        answers[f"{place}|{key}"] = value.numpy()
+np.savez(sys.argv[2], **answers)
 """
 
+_Arrays = Mapping[str, np.ndarray]
+_Place = tuple[Path, str]
 
-@pytest.fixture
-def served(tmp_path) -> Callable[..., dict[str, np.ndarray]]:
-    """Returns a function: what an export answers in a process without the package."""
 
-    def answer(version, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        paths = [tmp_path / "inputs.npz", tmp_path / "outputs.npz"]
-        np.savez(paths[0], **inputs)
+@pytest.fixture(scope="session")
+def served(tmp_path_factory) -> Callable[..., dict[_Place, dict[str, np.ndarray]]]:
+    """Returns a function: what signatures answer in a process without the package.
+
+    They go by the folder of the version and their name.
+    """
+
+    def answer(requests: Mapping[_Place, _Arrays]):
+        folder = tmp_path_factory.mktemp("served")
+        paths = [folder / "inputs.npz", folder / "outputs.npz"]
+        arrays = {
+            f"{version}|{signature}|{name}": values
+            for (version, signature), inputs in requests.items()
+            for name, values in inputs.items()
+        }
+        np.savez(paths[0], **arrays)
         subprocess.run(
-            [sys.executable, "-c", _CLIENT, version, *paths],
-            check=True,
-            capture_output=True,
+            [sys.executable, "-c", _CLIENT, *paths], check=True, capture_output=True
         )
-        return dict(np.load(paths[1]))
+        found = np.load(paths[1])
+        answers: dict[_Place, dict[str, np.ndarray]] = {}
+        for name in found.files:
+            version, signature, key = name.split("|")
+            answers.setdefault((Path(version), signature), {})[key] = found[name]
+        return answers
 
     return answer
+
+
+@pytest.fixture(scope="session")
+def joint_run(joint_folder, tmp_path_factory) -> Run:
+    """A trained joint model, computing in bfloat16."""
+    config = read_run_config(
+        {
+            "model": {"architecture": "cnn", "filters": 8, "dilations": [2, 4]},
+            "training": {"epochs": 2, "batch_size": 8, "precision": "bfloat16"},
+        }
+    )
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return fit(config, RecordStore.open(joint_folder), folder)
+
+
+@pytest.fixture(scope="session")
+def joint_version(joint_run, tmp_path_factory) -> Path:
+    """Its export."""
+    return export_run(joint_run, tmp_path_factory.mktemp("models") / "joint")
+
+
+@pytest.fixture(scope="session")
+def gene_run(write_gene_run, gene_folder, tmp_path_factory) -> Run:
+    """An untrained model of genes with a hard mask; float32."""
+    folder = tmp_path_factory.mktemp("runs") / "genes"
+    store = RecordStore.open(gene_folder)
+    return Run.open(write_gene_run(folder, store, mask={"kind": "hard", "promoter": 8}))
+
+
+@pytest.fixture(scope="session")
+def gene_version(gene_run, tmp_path_factory) -> Path:
+    """Its export."""
+    return export_run(gene_run, tmp_path_factory.mktemp("models") / "genes")
+
+
+@pytest.fixture(scope="session")
+def signatures() -> Callable:
+    """Returns a function: the signatures of an export, of numpy arrays."""
+    loaded = {}
+
+    def load(version: Path) -> dict[str, Callable]:
+        if version not in loaded:
+            # The object owns the variables.
+            model = tf.saved_model.load(version)
+            loaded[version] = model, dict(model.signatures)
+        return {
+            name: lambda signature=signature, **inputs: {
+                key: value.numpy()
+                for key, value in signature(
+                    **{name: tf.constant(values) for name, values in inputs.items()}
+                ).items()
+            }
+            for name, signature in loaded[version][1].items()
+        }
+
+    return load
