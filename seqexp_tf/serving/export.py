@@ -24,7 +24,12 @@ from seqexp_tf.serving.card import CARD, DatasetCard, GenesCard, ModelCard
 from seqexp_tf.serving.example import Example, as_json, example_of
 from seqexp_tf.serving.gene_signatures import gene_signatures
 from seqexp_tf.serving.joint_signatures import joint_signatures
-from seqexp_tf.serving.model_server import versions, write_server_files
+from seqexp_tf.serving.model_server import (
+    OWN_BATCHING,
+    batching_parameters,
+    versions,
+    write_server_files,
+)
 from seqexp_tf.serving.readme import README, REQUESTS, Asked, readme
 from seqexp_tf.serving.signature import Signature
 from seqexp_tf.serving.warmup import WARM_UP, can_write_requests, write_requests
@@ -173,10 +178,11 @@ def _write_graph(
 
 
 def _write_beside(version: Path, card: ModelCard, example: Example) -> None:
-    """Writes card, examples and warm-up requests into a version folder."""
+    """Writes what clients and servers need besides the graph into a version folder."""
     path = version / CARD
     path.parent.mkdir(exist_ok=True)
     path.write_text(card.to_json(), encoding="utf-8")
+    (version / OWN_BATCHING).write_text(batching_parameters(card.window))
     served = tf.saved_model.load(version).signatures
     asked = []
     requests = version / REQUESTS

@@ -1,7 +1,8 @@
 """Files by which a model server finds models and forms batches.
 
-Both are text protos beside the model folders: ``models.config`` (ModelServerConfig)
-and ``batching.config`` (BatchingParameters).
+All are text protos. Beside the model folders lie ``models.config`` (ModelServerConfig)
+and ``batching.config`` (BatchingParameters) for all models; in each version
+``batching_params.pbtxt`` (BatchingParameters) for that one.
 """
 
 import json
@@ -12,6 +13,8 @@ from seqexp_tf.genome.files import atomic_path
 from seqexp_tf.serving.card import read_card
 
 MODELS, BATCHING = "models.config", "batching.config"
+OWN_BATCHING = "batching_params.pbtxt"
+"""In a version folder; read with ``--enable_per_model_batching_parameters``."""
 
 MOUNT = "/models"
 """Where a container sees the folder of all models."""
@@ -21,6 +24,7 @@ _HEADER = (
     "keep your own.\n"
 )
 _BASES_AT_ONCE = 1 << 17
+_LARGEST_REQUEST = 64
 _TIMEOUT_MICROS = 2000
 _QUEUE = 100
 _THREADS = 2
@@ -76,22 +80,37 @@ def _model_list(models: list[str]) -> str:
     return f"model_config_list {{\n{entries}}}\n"
 
 
+def batching_parameters(window: int) -> str:
+    """Returns how batches of a model are formed, as a text proto.
+
+    A request may have 64 rows; no more than 131,072 bases, or one row, are computed
+    at once, in parts where a request has more.
+
+    Args:
+        window: bases of a row at most.
+    """
+    at_once = min(max(_BASES_AT_ONCE // window, 1), _LARGEST_REQUEST)
+    values = {
+        "max_batch_size": _LARGEST_REQUEST,
+        "enable_large_batch_splitting": "true",
+        "max_execution_batch_size": at_once,
+        "batch_timeout_micros": _TIMEOUT_MICROS,
+        "max_enqueued_batches": _QUEUE,
+    }
+    return "".join(f"{name} {{ value: {value} }}\n" for name, value in values.items())
+
+
 def _batching(folder: Path, models: list[str]) -> str:
-    windows = []
+    """Returns the parameters that suit the model of the longest window."""
+    windows = [1]
     for name in models:
         try:
             card = read_card(folder / name / str(versions(folder / name)[-1]))
         except RunError:
             continue  # A model of another program.
         windows.append(card.window)
-    largest = max(_BASES_AT_ONCE // max(windows, default=1), 1)
-    values = {
-        "max_batch_size": min(largest, 64),
-        "batch_timeout_micros": _TIMEOUT_MICROS,
-        "max_enqueued_batches": _QUEUE,
-        "num_batch_threads": _THREADS,
-    }
-    return "".join(f"{name} {{ value: {value} }}\n" for name, value in values.items())
+    threads = f"num_batch_threads {{ value: {_THREADS} }}\n"
+    return batching_parameters(max(windows)) + threads
 
 
 def _write(path: Path, text: str) -> bool:

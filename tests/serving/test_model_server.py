@@ -35,21 +35,25 @@ def _model_configs(path):
 
 
 def _batching_parameters(path):
-    """Read as TF Serving's session_bundle_config.proto has them, which its Python
-    package leaves out."""
+    """Read by the names and types of TF Serving's session_bundle_config.proto, which
+    its Python package leaves out."""
     file = descriptor_pb2.FileDescriptorProto(
         name="batching.proto", package="test", syntax="proto3",
         dependency=[wrappers_pb2.DESCRIPTOR.name],
     )  # fmt: skip
     message = file.message_type.add(name="BatchingParameters")
-    names = (
-        "max_batch_size", "batch_timeout_micros", "max_enqueued_batches",
-        "num_batch_threads",
-    )  # fmt: skip
-    for number, name in enumerate(names, start=1):
+    types = {
+        "max_batch_size": "Int64Value",
+        "batch_timeout_micros": "Int64Value",
+        "max_enqueued_batches": "Int64Value",
+        "num_batch_threads": "Int64Value",
+        "enable_large_batch_splitting": "BoolValue",
+        "max_execution_batch_size": "Int64Value",
+    }
+    for number, (name, kind) in enumerate(types.items(), start=1):
         message.field.add(
             name=name, number=number, label=1, type=11,
-            type_name=".google.protobuf.Int64Value",
+            type_name=f".google.protobuf.{kind}",
         )  # fmt: skip
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
@@ -57,7 +61,7 @@ def _batching_parameters(path):
     found = pool.FindMessageTypeByName("test.BatchingParameters")
     parameters = message_factory.GetMessageClass(found)()
     text_format.Parse(path.read_text(), parameters)
-    return {name: getattr(parameters, name).value for name in names}
+    return {field.name: value.value for field, value in parameters.ListFields()}
 
 
 def _add(folder, name, version, *, window=None):
@@ -74,25 +78,40 @@ def test_all_models_of_a_folder(tmp_path):
     _add(tmp_path, "b", 1, window=2048)
     _add(tmp_path, "a", 9, window=4096)
     _add(tmp_path, "a", 10, window=1024)
+    _add(tmp_path, "e", 1, window=4096)
     _add(tmp_path, "another", 1)
     (tmp_path / "c" / "1.incomplete").mkdir(parents=True)
     assert write_server_files(tmp_path) == []
     configs = _model_configs(tmp_path / "models.config").model_config_list.config
     assert [(c.name, c.base_path, c.model_platform) for c in configs] == [
-        (name, f"/models/{name}", "tensorflow") for name in ("a", "another", "b")
+        (name, f"/models/{name}", "tensorflow") for name in ("a", "another", "b", "e")
     ]
     assert _batching_parameters(tmp_path / "batching.config") == {
         "max_batch_size": 64,
         "batch_timeout_micros": 2000,
         "max_enqueued_batches": 100,
         "num_batch_threads": 2,
+        "enable_large_batch_splitting": True,
+        "max_execution_batch_size": 32,
     }
     # Batches of the model of the longest window fit into memory.
     _add(tmp_path, "d", 1, window=200_000)
     write_server_files(tmp_path)
-    assert _batching_parameters(tmp_path / "batching.config")["max_batch_size"] == 1
+    parameters = _batching_parameters(tmp_path / "batching.config")
+    assert parameters["max_execution_batch_size"] == 1
+    assert parameters["max_batch_size"] == 64
     configs = _model_configs(tmp_path / "models.config").model_config_list.config
-    assert [config.name for config in configs] == ["a", "another", "b", "d"]
+    assert [config.name for config in configs] == ["a", "another", "b", "d", "e"]
+
+
+def test_each_version_says_how_its_batches_are_formed(joint_version):
+    assert _batching_parameters(joint_version / "batching_params.pbtxt") == {
+        "max_batch_size": 64,
+        "batch_timeout_micros": 2000,
+        "max_enqueued_batches": 100,
+        "enable_large_batch_splitting": True,
+        "max_execution_batch_size": 64,
+    }
 
 
 def test_what_a_user_wrote_stays(tmp_path):
