@@ -1,16 +1,18 @@
 #!/usr/bin/env python
 """Times the training steps of presets on this machine's device, GPU or CPU.
 
-Each preset trains on batches of its dataset as `seqexp-tf fit` would, first on one batch
-held in memory, then out of the input pipeline: the difference is what the device waits
-for input. Beside the times stand the peak of memory, the utilisation that nvidia-smi
-reports, and the share of the device's peak rate that the network's own multiplications
-make up (three times those of a forward pass). KERAS_BACKEND chooses the backend.
+Each preset trains on batches of its dataset as `seqexp-tf fit` would, first on one
+batch held in memory, then out of the input pipeline: the difference is what the device
+waits for input. Beside the times stand the peak of memory, the utilisation that
+nvidia-smi reports, and the share of the device's peak rate that the network's own
+operations make up (three times those of a forward pass). KERAS_BACKEND chooses the
+backend.
 
 \b
 Example:
-  KERAS_BACKEND=jax python tools/bench_step.py data/yeast --preset cnn --preset transformer
-  KERAS_BACKEND=jax python tools/bench_step.py data/k562 --preset seq2exp_soft \\
+  export KERAS_BACKEND=jax
+  python tools/bench_step.py data/yeast --preset cnn --preset transformer
+  python tools/bench_step.py data/k562 --preset seq2exp_soft \\
       --set training.batch_size=4 --peak 989
 """
 
@@ -192,8 +194,9 @@ def forward_flops(task, store, model, batches) -> float:
         [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in group]
         for group in (plain.trainable_variables, plain.non_trainable_variables)
     ]
-    lowered = jax.jit(plain.stateless_call).lower(*variables, inputs)
-    return lowered.cost_analysis()["flops"]
+    traced = jax.jit(plain.stateless_call).trace(*variables, inputs)
+    # Lowered for a GPU, nothing is counted before it is compiled.
+    return traced.lower(lowering_platforms=("cpu",)).cost_analysis()["flops"]
 
 
 def table(rows: list[dict], peak: float | None) -> str:
