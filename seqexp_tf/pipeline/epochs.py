@@ -17,14 +17,14 @@ def shuffled_batches(
     pipeline: PipelineConfig | ExpressionPipelineConfig,
     seed: int,
     max_windows: int = 0,
-    first_epoch: int = 0,
+    first_step: int = 0,
     worker: tuple[int, int] = (0, 1),
 ) -> tuple[tf.data.Dataset, int]:
     """Returns endless batches of serialised records, and their number in an epoch.
 
     Epoch ``e`` depends on ``seed`` and ``e`` alone (and, for its order, on
-    TensorFlow's global seed): it is the same whether or not the epochs before it
-    ran in this process.
+    TensorFlow's global seed): a batch is the same whether or not those before it
+    were drawn in this process.
 
     Args:
         store: the dataset.
@@ -33,12 +33,12 @@ def shuffled_batches(
         seed: seed of the subset and of the order.
         max_windows: train on a subset of so many windows, see ``draw_subset``; 0
             on all.
-        first_epoch: epoch to begin with.
+        first_step: batch to begin with, of all epochs.
         worker: index of this worker and number of workers.
 
     Returns:
-        Pairs of the step, int64, counted from the first epoch of all, and the
-        records, strings ``(batch_size,)``.
+        Pairs of the step, int64, counted from the first of all, and the records,
+        strings ``(batch_size,)``.
 
     Raises:
         DatasetError: fewer windows than a batch, or fewer shards than workers.
@@ -70,10 +70,12 @@ def shuffled_batches(
             batch_size, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE
         )
 
+    epoch, passed = divmod(first_step, steps)
     batches = (
-        tf.data.Dataset.range(first_epoch, 1 << 40)
+        tf.data.Dataset.range(epoch, 1 << 40)
         .flat_map(one_epoch)
-        .enumerate(start=first_epoch * steps)
+        .skip(passed)
+        .enumerate(start=first_step)
     )
     return batches, steps
 

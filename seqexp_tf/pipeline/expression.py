@@ -33,13 +33,13 @@ def training_batches(
     pipeline: ExpressionPipelineConfig,
     seed: int,
     max_windows: int = 0,
-    first_epoch: int = 0,
+    first_step: int = 0,
     worker: tuple[int, int] = (0, 1),
     given: str = PEAKS,
 ) -> tuple[tf.data.Dataset, int]:
     """Returns endless training batches and the number of them in an epoch.
 
-    Epoch ``e`` is the same whether or not the epochs before it ran in this process,
+    A batch is the same whether or not those before it were drawn in this process,
     see ``shuffled_batches``; shifts and strands are drawn anew for every batch.
 
     Args:
@@ -50,7 +50,7 @@ def training_batches(
         seed: seed of the subset, of order, shifts and strands.
         max_windows: train on a subset of so many genes, see ``draw_subset``; 0 on
             all.
-        first_epoch: epoch to begin with.
+        first_step: batch to begin with, of all epochs.
         worker: index of this worker and number of workers.
         given: the channel that becomes ``given``.
 
@@ -70,7 +70,7 @@ def training_batches(
         pipeline=pipeline,
         seed=seed,
         max_windows=max_windows,
-        first_epoch=first_epoch,
+        first_step=first_step,
         worker=worker,
     )
 
@@ -179,7 +179,6 @@ def gene_ids(
     pipeline: ExpressionPipelineConfig,
     seed: int,
     max_windows: int,
-    epoch: int,
     step: int,
 ) -> list[str]:
     """Returns the genes of one training batch, in its order.
@@ -190,8 +189,7 @@ def gene_ids(
         pipeline: shuffling and caching.
         seed: seed of the subset and of the order.
         max_windows: size of the subset; 0 for all.
-        epoch: counted from 0.
-        step: within the epoch, counted from 0.
+        step: of all epochs, counted from 0.
     """
     records, _ = shuffled_batches(
         store,
@@ -199,9 +197,9 @@ def gene_ids(
         pipeline=pipeline,
         seed=seed,
         max_windows=max_windows,
-        first_epoch=epoch,
+        first_step=step,
     )
-    _, batch = next(iter(records.skip(step).take(1)))
+    _, batch = next(iter(records.take(1)))
     wanted = {"gene": tf.io.FixedLenFeature([], tf.string)}
     genes = tf.io.parse_example(batch, wanted)["gene"]
     return [gene.decode() for gene in genes.numpy()]

@@ -26,12 +26,12 @@ def training_batches(
     pipeline: PipelineConfig,
     seed: int,
     max_windows: int = 0,
-    first_epoch: int = 0,
+    first_step: int = 0,
     worker: tuple[int, int] = (0, 1),
 ) -> tuple[tf.data.Dataset, int]:
     """Returns endless training batches and the number of them in an epoch.
 
-    Epoch ``e`` is the same whether or not the epochs before it ran in this process,
+    A batch is the same whether or not those before it were drawn in this process,
     see ``shuffled_batches``.
 
     Args:
@@ -42,7 +42,7 @@ def training_batches(
         seed: seed of the subset, of order and masks.
         max_windows: train on a subset of so many windows, see ``draw_subset``; 0
             on all.
-        first_epoch: epoch to begin with.
+        first_step: batch to begin with, of all epochs.
         worker: index of this worker and number of workers.
 
     Returns:
@@ -63,7 +63,7 @@ def training_batches(
         pipeline=pipeline,
         seed=seed,
         max_windows=max_windows,
-        first_epoch=first_epoch,
+        first_step=first_step,
         worker=worker,
     )
 

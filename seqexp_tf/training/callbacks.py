@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from seqexp_tf.errors import RunError
 from seqexp_tf.records.tfrecord import write_atomically
-from seqexp_tf.training.checkpoints import save_checkpoint
+from seqexp_tf.training.checkpoints import Metrics, Progress, save_checkpoint
 from seqexp_tf.training.plan import Plan
-from seqexp_tf.training.run import HISTORY
+from seqexp_tf.training.run import CHECKPOINTS, HISTORY
 from seqexp_tf.training.task import Task
 
 FindFault = Callable[..., str]
@@ -32,7 +32,7 @@ class RunRecorder(keras.callbacks.Callback):
         task: names what is recorded.
         plan: steps of the fit.
         patience: validations without improvement before training stops; 0 = never.
-        state: loop state of a resumed run, empty for a new one.
+        progress: of the fit; kept up to date.
         find_fault: asked when the loss is not finite.
     """
 
@@ -43,7 +43,7 @@ class RunRecorder(keras.callbacks.Callback):
         task: Task,
         plan: Plan,
         patience: int,
-        state: dict[str, Any],
+        progress: Progress,
         find_fault: FindFault,
     ):
         super().__init__()
@@ -52,20 +52,19 @@ class RunRecorder(keras.callbacks.Callback):
         self.plan = plan
         self.patience = patience
         self.find_fault = find_fault
-        self.best = state.get("best", math.inf)
-        self.best_epoch = state.get("best_epoch", 0)
-        self.history: list[dict[str, Any]] = state.get("history", [])
+        self.progress = progress
         self._began = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._began = time.monotonic()
+        self._began = time.monotonic() - self.progress.seconds
 
     def on_train_batch_end(self, batch, logs=None):
+        self.progress.step += 1
         # JAX has not yet written the state of the step back into the optimizer.
         current = keras.backend.backend() == "tensorflow"
         bad = self.task.bad_step(self.model) if current else None
         if bad is None and not math.isfinite(logs["loss"]):
-            bad = self.plan.steps_after(len(self.history)) + batch
+            bad = self.progress.step - 1
         if bad is not None:
             self._stop_at(bad, logs["loss"])
 
@@ -81,36 +80,42 @@ class RunRecorder(keras.callbacks.Callback):
                 f"{self.task.name_period(finished, self.plan)}, "
                 f"the {self.task.monitored_name} is {score}"
             )
-        seconds = round(time.monotonic() - self._began, 1)
-        self.history.append(
+        progress = self.progress
+        progress.history.append(
             {
                 **self.task.position(finished, self.plan),
-                "seconds": seconds,
+                "seconds": round(self._seconds(), 1),
                 **columns,
             }
         )
-        write_history(self.folder / HISTORY, self.history)
-        improved = score < self.best
+        progress.seconds = 0.0
+        write_history(self.folder / HISTORY, progress.history)
+        improved = score < progress.best
         if improved:
-            self.best, self.best_epoch = score, finished
-        state = {
-            "best": self.best,
-            "best_epoch": self.best_epoch,
-            "history": self.history,
-        }
+            progress.best, progress.best_epoch = score, finished
         save_checkpoint(
-            self.folder / "checkpoints",
-            self.model,
-            state,
-            epoch=finished,
-            improved=improved,
+            self.folder / CHECKPOINTS, self.model, progress, improved=improved
         )
         if self.stops_after(finished):
             self.model.stop_training = True
 
+    def save(self, metrics: Metrics) -> Path:
+        """Saves a checkpoint between two validations and returns it.
+
+        Args:
+            metrics: of the period under way.
+        """
+        self.progress.seconds = self._seconds()
+        return save_checkpoint(
+            self.folder / CHECKPOINTS, self.model, self.progress, metrics=metrics
+        )
+
     def stops_after(self, finished: int) -> bool:
         """Whether patience has run out after so many validations."""
-        return 0 < self.patience <= finished - self.best_epoch
+        return 0 < self.patience <= finished - self.progress.best_epoch
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
 
     def _stop_at(self, step: int, loss: float) -> NoReturn:
         what = "gradient is not finite" if math.isfinite(loss) else f"loss is {loss}"
@@ -121,7 +126,7 @@ class RunRecorder(keras.callbacks.Callback):
         )
 
     def _diverged(self, what: str) -> RunError:
-        finished = len(self.history)
+        finished = len(self.progress.history)
         return RunError(
             f"{self.folder}: {what}; {self.task.name_kept(finished, self.plan)}: start "
             "again with a lower training.learning_rate and another --out"

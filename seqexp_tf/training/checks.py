@@ -41,3 +41,15 @@ def seed_in_range(config: Any) -> None:
         1 <= config.seed < 1 << 31,
         f"seed is {config.seed}; it must be from 1 to {(1 << 31) - 1}",
     )
+
+
+def loop_options(config: Any) -> None:
+    """Raises ConfigError for what no training can do between its batches."""
+    at_least_one(config, "accumulate_steps")
+    require(
+        0 <= config.ema_decay < 1,
+        f"ema_decay is {config.ema_decay}; it must be from 0, for no average, up to, "
+        "not including, 1",
+    )
+    zero_or_more(config, "checkpoint_every", zero="none by steps")
+    none_negative(config, "checkpoint_minutes")

@@ -20,6 +20,7 @@ from seqexp_tf.pipeline.config import PipelineConfig
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.training.checks import (
     at_least_one,
+    loop_options,
     none_negative,
     positive,
     seed_in_range,
@@ -50,8 +51,17 @@ class TrainingConfig:
             replica's share of the gradient.
         expression_weight: weight of the expression loss.
         sequence_weight: weight of the nucleotide loss.
+        accumulate_steps: batches whose gradients are averaged into one update, as
+            if they were one batch so many times larger; a rest at the end of the
+            fit is left out.
+        ema_decay: share of the moving average of weights that an update leaves, for
+            example 0.999; the averaged weights are those validated, kept and
+            exported. 0 for no average.
         patience: epochs without a better validation loss before stopping; 0
             never stops early.
+        checkpoint_every: steps between checkpoints; 0 for none by steps. There is
+            one after each validation in any case.
+        checkpoint_minutes: minutes between checkpoints; 0 for none by time.
         precision: ``float32``, ``bfloat16`` (mixed: float32 variables), or
             ``auto``: bfloat16 where the hardware computes in it.
         strategy: ``single``, ``mirrored``, or ``auto``: mirrored over all GPUs
@@ -74,7 +84,11 @@ class TrainingConfig:
     clip_norm: float = 1.0
     expression_weight: float = 1.0
     sequence_weight: float = 1.0
+    accumulate_steps: int = 1
+    ema_decay: float = 0.0
     patience: int = 10
+    checkpoint_every: int = 0
+    checkpoint_minutes: float = 10.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     strategy: Literal["auto", "single", "mirrored"] = "auto"
     max_windows: int = 0
@@ -83,6 +97,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         at_least_one(self, "epochs", "batch_size")
+        loop_options(self)
         seed_in_range(self)
         positive(self, "learning_rate", "clip_norm")
         none_negative(

@@ -7,6 +7,7 @@ from seqexp_tf.config import require
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig
 from seqexp_tf.training.checks import (
     at_least_one,
+    loop_options,
     none_negative,
     positive,
     seed_in_range,
@@ -32,9 +33,13 @@ class ExpressionTrainingConfig:
         beta_1: decay of Adam's mean of gradients.
         beta_2: decay of Adam's mean of squared gradients.
         clip_norm: largest global gradient norm.
+        accumulate_steps: as in ``TrainingConfig``.
+        ema_decay: as in ``TrainingConfig``.
         validate_every: steps between validations; 0 validates after each epoch.
         patience: validations without a lower mean squared error before stopping; 0
             never stops early.
+        checkpoint_every: as in ``TrainingConfig``.
+        checkpoint_minutes: as in ``TrainingConfig``.
         precision: as in ``TrainingConfig``.
         strategy: as in ``TrainingConfig``.
         max_windows: train on so many genes, drawn by ``seed``; 0 on all.
@@ -56,8 +61,12 @@ class ExpressionTrainingConfig:
     beta_1: float = 0.9
     beta_2: float = 0.95
     clip_norm: float = 1.0
+    accumulate_steps: int = 1
+    ema_decay: float = 0.0
     validate_every: int = 0
     patience: int = 0
+    checkpoint_every: int = 0
+    checkpoint_minutes: float = 10.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     strategy: Literal["auto", "single", "mirrored"] = "auto"
     max_windows: int = 0
@@ -72,6 +81,7 @@ class ExpressionTrainingConfig:
             "them, for example max_steps = 50000",
         )
         at_least_one(self, "batch_size")
+        loop_options(self)
         seed_in_range(self)
         positive(self, "learning_rate", "clip_norm")
         none_negative(

@@ -39,6 +39,7 @@ from seqexp_tf.training.guarded_adamw import GuardedAdamW
 from seqexp_tf.training.plan import Plan
 from seqexp_tf.training.schedule import warmup_cosine
 from seqexp_tf.training.task import Task
+from seqexp_tf.training.weight_average import update_options
 
 _COLUMNS = {
     "loss": ("loss",),
@@ -89,7 +90,6 @@ class ExpressionTask(Task):
     def training_batches(
         self, model: keras.Model, store: RecordStore, plan: Plan, *, first_step: int
     ) -> tf.data.Dataset:
-        epoch, skipped = divmod(first_step, plan.epoch)
         training = self.config.training
         batches, _ = training_batches(
             store,
@@ -98,10 +98,9 @@ class ExpressionTask(Task):
             pipeline=self.config.pipeline,
             seed=training.seed,
             max_windows=training.max_windows,
-            first_epoch=epoch,
+            first_step=first_step,
             given=given_channel(self.config),
         )
-        batches = batches.skip(skipped) if skipped else batches
         return _with_every_output(batches, model)
 
     def validation_batches(
@@ -175,15 +174,13 @@ class ExpressionTask(Task):
         self, model: keras.Model, store: RecordStore, plan: Plan, step: int
     ) -> str:
         training = self.config.training
-        epoch, place = divmod(step, plan.epoch)
         genes = gene_ids(
             store,
             batch_size=training.batch_size,
             pipeline=self.config.pipeline,
             seed=training.seed,
             max_windows=training.max_windows,
-            epoch=epoch,
-            step=place,
+            step=step,
         )
         batches = self.training_batches(model, store, plan, first_step=step)
         inputs, targets = next(batches.take(1).as_numpy_iterator())
@@ -234,6 +231,9 @@ def compile_expression(
         beta_1=training.beta_1,
         beta_2=training.beta_2,
         global_clipnorm=training.clip_norm,
+        **update_options(
+            accumulate_steps=training.accumulate_steps, ema_decay=training.ema_decay
+        ),
     )
     optimizer.exclude_from_weight_decay(
         var_list=[v for v in model.trainable_variables if not _decays(v)]

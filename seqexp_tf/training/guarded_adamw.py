@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from seqexp_tf.training.weight_average import AveragedAdamW
+
 
 @keras.saving.register_keras_serializable("seqexp_tf")
-class GuardedAdamW(keras.optimizers.AdamW):
+class GuardedAdamW(AveragedAdamW):
     """AdamW (Loshchilov & Hutter 2019), but a gradient with NaN in it counts as zero.
 
     Training is to stop then; the weights that made the gradient are still there to
@@ -33,7 +35,8 @@ class GuardedAdamW(keras.optimizers.AdamW):
         )
         grads = [ops.where(finite, grad, ops.zeros_like(grad)) for grad in grads]
         super().apply(grads, trainable_variables)
-        step = ops.cast(self.iterations, "int32")
+        # Of batches, where ``iterations`` counts updates.
+        step = ops.cast(self._iterations, "int32")
         known = ops.convert_to_tensor(self.bad_step)
         first = ops.logical_and(ops.logical_not(finite), known == 0)
         self.bad_step.assign(ops.where(first, step, known))

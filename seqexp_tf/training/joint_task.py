@@ -22,6 +22,7 @@ from seqexp_tf.training.losses import (
 from seqexp_tf.training.plan import Plan
 from seqexp_tf.training.schedule import warmup_cosine
 from seqexp_tf.training.task import Task
+from seqexp_tf.training.weight_average import AveragedAdamW, update_options
 
 OUTPUTS = {"expression": "RNA", "sequence": "DNA"}
 """Outputs of a joint model, and what they are called in a line for the user."""
@@ -57,7 +58,7 @@ class JointTask(Task):
             pipeline=self.config.pipeline,
             seed=training.seed,
             max_windows=training.max_windows,
-            first_epoch=first_step // plan.epoch,
+            first_step=first_step,
         )
         return batches
 
@@ -121,7 +122,7 @@ class JointTask(Task):
 def compile_joint(model: keras.Model, training: TrainingConfig, plan: Plan) -> None:
     """Gives a joint model its optimizer, schedule, masked losses and metrics."""
     warmup = round(training.warmup_epochs * plan.epoch)
-    optimizer = keras.optimizers.AdamW(
+    optimizer = AveragedAdamW(
         warmup_cosine(
             initial=0.0,
             peak=training.learning_rate,
@@ -131,6 +132,9 @@ def compile_joint(model: keras.Model, training: TrainingConfig, plan: Plan) -> N
         ),
         weight_decay=training.weight_decay,
         global_clipnorm=training.clip_norm,
+        **update_options(
+            accumulate_steps=training.accumulate_steps, ema_decay=training.ema_decay
+        ),
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(

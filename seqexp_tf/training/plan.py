@@ -27,11 +27,24 @@ class Plan:
         """Returns the steps done when so many periods are."""
         return min(periods * self.period, self.total)
 
-    def legs(self, finished: int) -> Iterator[tuple[int, int, int]]:
+    def begun(self, step: int, finished: int) -> int:
+        """Returns how many of ``step`` steps belong to the period not yet validated."""
+        return step - self.steps_after(finished)
+
+    def legs(self, finished: int, begun: int = 0) -> Iterator[tuple[int, int, int]]:
         """Yields what is left after so many periods: from, to, steps a period.
 
-        Two legs at most: whole periods, and a shorter last one.
+        Three legs at most: the rest of a period, whole ones, and a shorter last one.
+
+        Args:
+            finished: periods that have been validated.
+            begun: steps of the next one that are done, all of them if only its
+                validation is left.
         """
+        if begun:
+            end = self.steps_after(finished + 1)
+            yield finished, finished + 1, end - self.steps_after(finished) - begun
+            finished += 1
         whole, rest = divmod(self.total, self.period)
         if finished < whole:
             yield finished, whole, self.period

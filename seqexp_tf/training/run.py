@@ -17,6 +17,7 @@ CONFIG = "config.toml"
 DATASET = "dataset.json"
 SCHEMA = "schema.json"
 HISTORY = "history.csv"
+CHECKPOINTS = "checkpoints"
 MODEL = "model.keras"
 
 

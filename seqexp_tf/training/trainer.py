@@ -3,12 +3,13 @@
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from seqexp_tf.config import dump
 from seqexp_tf.errors import RunError
@@ -21,12 +22,29 @@ from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.tfrecord import write_atomically
 from seqexp_tf.training import hardware
 from seqexp_tf.training.callbacks import EpochReport, RunRecorder
-from seqexp_tf.training.checkpoints import BEST, last_checkpoint, restore_checkpoint
+from seqexp_tf.training.checkpoints import (
+    BEST,
+    Metrics,
+    Progress,
+    last_checkpoint,
+    restore_checkpoint,
+)
 from seqexp_tf.training.config import AnyRunConfig, TrainingConfig, model_config
+from seqexp_tf.training.interrupt import StopRequest
 from seqexp_tf.training.joint_task import compile_joint
 from seqexp_tf.training.plan import Plan
-from seqexp_tf.training.run import CONFIG, DATASET, MODEL, SCHEMA, Run, describe_dataset
+from seqexp_tf.training.run import (
+    CHECKPOINTS,
+    CONFIG,
+    DATASET,
+    MODEL,
+    SCHEMA,
+    Run,
+    describe_dataset,
+)
+from seqexp_tf.training.step_checkpoints import StepCheckpoints
 from seqexp_tf.training.task import Task, task_of
+from seqexp_tf.training.weight_average import AverageValidation
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +59,9 @@ def fit(
     say: Callable[[str], None] = _log.info,
 ) -> Run:
     """Trains a model and leaves a run folder.
+
+    Asked to stop by SIGTERM or SIGINT, it saves a checkpoint after the running batch
+    and raises SystemExit or KeyboardInterrupt.
 
     Args:
         config: the resolved configuration.
@@ -59,21 +80,20 @@ def fit(
     task = task_of(config)
     task.check(store)
     plan = task.plan(store)
-    initial = _initial_run(config)
+    initial = initial_run(config)
     checkpoint = _checkpoint_of(folder, config, store, resume)
     training = config.training
     keras.utils.set_random_seed(training.seed)
     policy = hardware.compute_policy(training.precision)
     say(f"{hardware.describe()}, {policy}")
 
-    finished, state = 0, {}
+    progress, metrics = Progress(), None
     with hardware.distribution(training.strategy):
         model = task.build(store.schema, policy)
         task.compile(model, plan)
         if checkpoint is not None:
-            state = restore_checkpoint(checkpoint, model)
-            finished = state["epoch"]
-            say(f"going on after {task.name_period(finished, plan)} ({checkpoint})")
+            progress, metrics = restore_checkpoint(checkpoint, model)
+            say(f"going on after {_place(task, plan, progress)} ({checkpoint})")
         elif initial is not None:
             model.set_weights(initial.load_model().get_weights())
             say(f"begins with the weights of {initial.folder}")
@@ -91,17 +111,17 @@ def fit(
         task=task,
         plan=plan,
         patience=training.patience,
-        state=state,
+        progress=progress,
         find_fault=partial(task.find_fault, store=store, plan=plan),
     )
     # Also the validation between is traced in there.
     with damage_named(store), compiled_layers():
-        _train(task, model, store, plan, finished, recorder, say, show_bar)
-    best = last_checkpoint(folder / "checkpoints") / BEST
+        _train(task, model, store, plan, recorder, metrics, say, show_bar)
+    best = last_checkpoint(folder / CHECKPOINTS) / BEST
     write_atomically(folder / MODEL, best.read_bytes())
     say(
-        f"best {task.name_period(recorder.best_epoch, plan)}: "
-        f"{task.monitored_name} {recorder.best:.4f}; {folder / MODEL}"
+        f"best {task.name_period(progress.best_epoch, plan)}: "
+        f"{task.monitored_name} {progress.best:.4f}; {folder / MODEL}"
     )
     return Run.open(folder)
 
@@ -136,37 +156,83 @@ def _train(
     model: keras.Model,
     store: RecordStore,
     plan: Plan,
-    finished: int,
     recorder: RunRecorder,
+    metrics: Metrics | None,
     say: Callable[[str], None],
     show_bar: bool,
 ) -> None:
-    """Runs the periods that are left, unless patience has run out before."""
+    """Runs the steps that are left, unless patience has run out before."""
+    training, progress = task.config.training, recorder.progress
     validation = task.validation_batches(model, store)
+    average, stop = AverageValidation(), StopRequest()
     callbacks = [
+        average,
         *task.callbacks(model, validation),
         EpochReport(say, show_bar, task=task, plan=plan),
         recorder,
+        StepCheckpoints(
+            recorder,
+            average=average,
+            stop=stop,
+            every=training.checkpoint_every,
+            minutes=training.checkpoint_minutes,
+            metrics=metrics,
+            say=say,
+        ),
         keras.callbacks.TensorBoard(recorder.folder / "tensorboard"),
     ]
-    for first, last, steps in plan.legs(finished):
-        if recorder.stops_after(first):
-            break
-        model.fit(
-            task.training_batches(
-                model, store, plan, first_step=plan.steps_after(first)
-            ),
-            validation_data=validation,
-            epochs=last,
-            initial_epoch=first,
-            steps_per_epoch=steps,
-            shuffle=False,
-            callbacks=callbacks,
-            verbose=0,
-        )
+    if metrics is not None:
+        # Metrics have no state to be restored before they have met a batch.
+        model.evaluate(validation.take(1), verbose=0)
+    finished = len(progress.history)
+    legs = plan.legs(finished, plan.begun(progress.step, finished))
+    with stop.listen():
+        for first, last, steps in legs:
+            if recorder.stops_after(first):
+                break
+            if not steps:
+                _validate(model, validation, callbacks, first)
+                continue
+            model.fit(
+                task.training_batches(model, store, plan, first_step=progress.step),
+                validation_data=validation,
+                epochs=last,
+                initial_epoch=first,
+                steps_per_epoch=steps,
+                shuffle=False,
+                callbacks=callbacks,
+                verbose=0,
+            )
 
 
-def _initial_run(config: AnyRunConfig) -> Run | None:
+def _validate(
+    model: keras.Model,
+    validation: tf.data.Dataset,
+    callbacks: Sequence[keras.callbacks.Callback],
+    epoch: int,
+) -> None:
+    """Ends a period whose batches are all done as ``fit`` would."""
+    told = keras.callbacks.CallbackList(
+        list(callbacks), model=model, epochs=epoch + 1, steps=0
+    )
+    told.on_train_begin()
+    told.on_epoch_begin(epoch)
+    logs = model.get_metrics_result()
+    found = model.evaluate(validation, callbacks=told, return_dict=True, verbose=0)
+    logs |= {f"val_{name}": value for name, value in found.items()}
+    told.on_epoch_end(epoch, logs)
+    told.on_train_end(logs)
+
+
+def _place(task: Task, plan: Plan, progress: Progress) -> str:
+    """Returns what the user knows the last batch as, or the last validation."""
+    finished = len(progress.history)
+    if plan.begun(progress.step, finished):
+        return task.name_step(progress.step - 1, plan)
+    return task.name_period(finished, plan)
+
+
+def initial_run(config: AnyRunConfig) -> Run | None:
     """Returns the finished run whose weights to begin with, if there is one."""
     if config.training.initial_run is None:
         return None
@@ -212,7 +278,7 @@ def _checkpoint_of(
             "another --out"
         )
     require_same(Run.open(folder), config, store)
-    return last_checkpoint(folder / "checkpoints")
+    return last_checkpoint(folder / CHECKPOINTS)
 
 
 def _begin_folder(folder: Path, config: AnyRunConfig, store: RecordStore) -> None:
@@ -223,7 +289,7 @@ def _begin_folder(folder: Path, config: AnyRunConfig, store: RecordStore) -> Non
     """
     description = describe_dataset(store)
     try:
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder}: cannot write: {error.strerror}") from None
     write_atomically(folder / SCHEMA, store.schema.to_json().encode())

@@ -15,7 +15,7 @@ from seqexp_tf.models.cnn import build_cnn
 from seqexp_tf.models.config import CNNConfig
 from seqexp_tf.models.registry import build, read_config
 from seqexp_tf.training import trainer
-from seqexp_tf.training.checkpoints import BEST, save_checkpoint
+from seqexp_tf.training.checkpoints import BEST, Progress, save_checkpoint
 from seqexp_tf.training.config import read_preset, read_run_config
 
 SMALL = CNNConfig(filters=8, dilations=(2, 4), expression_kernel=6)
@@ -331,8 +331,7 @@ def test_models_load_with_keras_alone(study, tmp_path):
     }
     weights = {name: np.ones((2, 64), np.float32) for name in labels}
     model.train_on_batch(inputs, labels, weights)
-    save_checkpoint(tmp_path, model, {}, epoch=1, improved=True)
-    best = tmp_path / "epoch-00001" / BEST
+    best = save_checkpoint(tmp_path, model, Progress(), improved=True) / BEST
     cases = [(tmp_path / "model.keras", _inputs(2, 300)), (best, inputs)]
     for found, (_, given), of in zip(
         _outputs_in_a_fresh_process(cases), cases, (study, model), strict=True

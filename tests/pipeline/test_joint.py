@@ -17,14 +17,14 @@ from seqexp_tf.pipeline.reader import parse_batch, read_in_order, read_records
 from seqexp_tf.records.masks import MaskingConfig
 
 
-def _training(store, *, steps, seed=1, first_epoch=0, **options):
+def _training(store, *, steps, seed=1, first_step=0, **options):
     batches, per_epoch = training_batches(
         store,
         batch_size=8,
         masking=options.pop("masking", MaskingConfig()),
         pipeline=PipelineConfig(**options),
         seed=seed,
-        first_epoch=first_epoch,
+        first_step=first_step,
     )
     return list(batches.take(steps).as_numpy_iterator()), per_epoch
 
@@ -146,11 +146,13 @@ class TestTrainingBatches:
         assert _equal(first, second)
         assert not _equal(first, other)
 
-    def test_a_later_epoch_does_not_need_the_earlier_ones(self, joint_store):
+    @pytest.mark.parametrize("passed", [0, 5])
+    def test_a_later_batch_does_not_need_the_earlier_ones(self, joint_store, passed):
         batches, steps = _training(joint_store, steps=100)
-        assert 2 * steps + 3 <= 100
-        later, _ = _training(joint_store, steps=3, first_epoch=2)
-        assert _equal(batches[2 * steps : 2 * steps + 3], later)
+        first = 2 * steps + passed
+        assert first + 3 <= 100
+        later, _ = _training(joint_store, steps=3, first_step=first)
+        assert _equal(batches[first : first + 3], later)
 
     def test_masks_are_drawn_afresh_each_epoch(self, joint_store):
         batches, steps = _training(joint_store, steps=100, shuffle_mb=0)

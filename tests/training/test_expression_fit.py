@@ -209,8 +209,7 @@ def test_what_is_not_finite_is_traced_to_its_gene(gene_store, tmp_path, monkeypa
         pipeline=config.pipeline,
         seed=2,
         max_windows=0,
-        epoch=1,
-        step=3,
+        step=15,
     )
     message = str(caught.value)
     assert message.startswith(f"{folder}: step 16: the ")

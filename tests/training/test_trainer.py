@@ -72,13 +72,12 @@ def test_the_best_epoch_is_kept(finished, joint_store):
     history = pd.read_csv(run.folder / "history.csv")
     best = history.epoch[history.val_loss.idxmin()]
     assert f"best epoch {best}:" in lines[-1]
-    checkpoint = last_checkpoint(run.folder / "checkpoints")
+    (checkpoint,) = (run.folder / "checkpoints").iterdir()
     state = json.loads((checkpoint / "state.json").read_text())
-    assert state["epoch"] == 4
+    assert state["step"] == 4 * (joint_store.count("train") // 8)
+    assert len(state["history"]) == 4
     assert state["best_epoch"] == best
-    assert len(list((run.folder / "checkpoints").glob("epoch-*"))) == 1
-    model = keras.saving.load_model(checkpoint / "model.keras")
-    assert model.optimizer.iterations == 4 * (joint_store.count("train") // 8)
+    assert (checkpoint / "best.keras").read_bytes() == run.model_path.read_bytes()
 
 
 def test_one_seed_gives_one_result(finished, joint_store, tmp_path):
@@ -118,8 +117,9 @@ def test_resume_gives_the_undisturbed_run(finished, joint_store, tmp_path, monke
 def test_a_half_written_checkpoint_is_not_loaded(finished, tmp_path):
     folder = tmp_path / "checkpoints"
     shutil.copytree(finished[0].folder / "checkpoints", folder)
-    (folder / "epoch-00009.incomplete").mkdir()
-    assert last_checkpoint(folder).name == "epoch-00004"
+    last = last_checkpoint(folder)
+    (folder / "step-000009999.incomplete").mkdir()
+    assert last_checkpoint(folder) == last
 
 
 def test_early_stopping(joint_store, tmp_path):
@@ -169,10 +169,12 @@ def test_the_configuration_is_written_whole(finished):
 
 def test_a_damaged_checkpoint_is_named(finished, joint_store, tmp_path):
     shutil.copytree(finished[0].folder, tmp_path / "copy")
-    damaged = tmp_path / "copy" / "checkpoints" / "epoch-00004" / "model.keras"
+    checkpoint = last_checkpoint(tmp_path / "copy" / "checkpoints")
+    damaged = checkpoint / "variables.npz"
     damaged.write_bytes(damaged.read_bytes()[:1000])
-    with pytest.raises(RunError, match="epoch-00004: the checkpoint cannot be loaded"):
+    with pytest.raises(RunError, match="the checkpoint cannot be loaded") as caught:
         fit(_config(), joint_store, tmp_path / "copy", resume=True)
+    assert str(caught.value).startswith(f"{checkpoint}: ")
 
 
 def test_patience_zero_never_stops(joint_store, tmp_path):

@@ -1,0 +1,251 @@
+"""A fit that stops at any step goes on as if it had not; both tasks."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seqexp_tf.errors import RunError
+from seqexp_tf.records.store import RecordStore
+from seqexp_tf.training import checkpoints
+from seqexp_tf.training.callbacks import RunRecorder
+from seqexp_tf.training.checkpoints import last_checkpoint
+from seqexp_tf.training.config import read_run_config
+from seqexp_tf.training.step_checkpoints import StepCheckpoints
+from seqexp_tf.training.trainer import fit
+
+LOOP = {
+    "precision": "float32",
+    "checkpoint_every": 3,
+    "accumulate_steps": 2,
+    "ema_decay": 0.9,
+}
+TABLES = {
+    "joint": {
+        "model": {
+            "architecture": "cnn",
+            "filters": 4,
+            "dilations": [2],
+            "dropout": 0.1,
+        },
+        "training": {
+            **LOOP,
+            "epochs": 2,
+            "batch_size": 16,
+            "learning_rate": 0.01,
+            "max_windows": 112,
+        },
+    },
+    # Sampled masks; periods of 8 steps in epochs of 12.
+    "expression": {
+        "model": {
+            "architecture": "seq2exp",
+            "width": 4,
+            "center": 32,
+            "head": [4],
+            "generator": {"encoder": "cnn", "kernel": 3, "dilations": [1]},
+            "predictor": {
+                "encoder": "cnn",
+                "kernel": 3,
+                "dilations": [1],
+                "dropout": 0.2,
+            },
+            "mask": {"promoter": 16, "kl_warmup_steps": 15},
+        },
+        "training": {
+            **LOOP,
+            "max_steps": 20,
+            "batch_size": 8,
+            "learning_rate": 0.01,
+            "final_learning_rate": 0.001,
+            "warmup_steps": 5,
+            "validate_every": 8,
+            "seed": 2,
+        },
+    },
+}
+PERIOD = {"joint": 7, "expression": 8}
+LAST = {"joint": 14, "expression": 20}
+
+
+def _config(task, *overrides):
+    return read_run_config(TABLES[task], overrides)
+
+
+def _contents(run):
+    """Everything a fit ends with, but for the seconds it took."""
+    (checkpoint,) = (run.folder / "checkpoints").iterdir()
+    state = json.loads((checkpoint / "state.json").read_text())
+    for row in state["history"]:
+        del row["seconds"]
+    with np.load(checkpoint / "variables.npz") as file:
+        arrays = dict(file)
+    arrays |= {f"best/{i}": w for i, w in enumerate(run.load_model().get_weights())}
+    history = pd.read_csv(run.folder / "history.csv").drop(columns="seconds")
+    return state, arrays, history
+
+
+def _assert_equal(run, wanted):
+    found = _contents(run)
+    assert found[0] == wanted[0]
+    assert found[1].keys() == wanted[1].keys()
+    for name, array in wanted[1].items():
+        np.testing.assert_array_equal(found[1][name], array, err_msg=name)
+    pd.testing.assert_frame_equal(found[2], wanted[2], check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def stores(joint_folder, gene_folder):
+    return {
+        "joint": RecordStore.open(joint_folder),
+        "expression": RecordStore.open(gene_folder),
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(stores, tmp_path_factory):
+    """What each task's fit ends with, and its folder."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    runs = {task: fit(_config(task), stores[task], folder / task) for task in TABLES}
+    return {task: (_contents(run), run) for task, run in runs.items()}
+
+
+def _at_step(patch, step, action):
+    """Calls ``action`` right after a step, before any checkpoint of it."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        before(self, batch, logs)
+        if self.progress.step == step:
+            action()
+
+    before = RunRecorder.on_train_batch_end
+    patch.setattr(RunRecorder, "on_train_batch_end", on_train_batch_end)
+
+
+def _die():
+    raise MemoryError("killed")
+
+
+def _terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _in_validation(patch):
+    def on_test_batch_begin(self, batch, logs=None):
+        if self.recorder.progress.step > PERIOD["joint"]:
+            _terminate()
+
+    patch.setattr(StepCheckpoints, "on_test_batch_begin", on_test_batch_begin)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", list(TABLES))
+def test_stopped_at_every_kind_of_moment(
+    task, stores, undisturbed, tmp_path, monkeypatch
+):
+    folder, period = tmp_path / "run", PERIOD[task]
+    stops = {
+        # At the last step of a period, of which only the validation is left.
+        f"step-{period:09d}": (lambda patch: _at_step(patch, period, _terminate), True),
+        # Killed within the next one, after a checkpoint at a multiple of three.
+        f"step-{(period + 4) // 3 * 3:09d}": (
+            lambda patch: _at_step(patch, period + 5, _die),
+            False,
+        ),
+        # Within its validation.
+        f"step-{2 * period:09d}": (_in_validation, True),
+    }
+    for number, (name, (disturb, asked)) in enumerate(stops.items()):
+        lines = []
+        with monkeypatch.context() as patch:
+            disturb(patch)
+            with pytest.raises(SystemExit if asked else MemoryError) as stopped:
+                fit(_config(task), stores[task], folder, resume=True, say=lines.append)
+        saved = last_checkpoint(folder / "checkpoints")
+        assert saved.name == name
+        if number:
+            assert lines[1].startswith("going on after ")
+        if asked:
+            assert stopped.value.code == 128 + signal.SIGTERM
+            assert lines[-1] == (
+                f"stopped by SIGTERM, {saved} is saved; go on with `seqexp-tf fit "
+                f"--resume --out {folder}`"
+            )
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    run = fit(_config(task), stores[task], folder, resume=True)
+    _assert_equal(run, undisturbed[task][0])
+
+
+def test_control_c_stops_in_the_same_way(stores, tmp_path, monkeypatch):
+    _at_step(monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
+    lines = []
+    with pytest.raises(KeyboardInterrupt):
+        fit(_config("joint"), stores["joint"], tmp_path / "run", say=lines.append)
+    assert lines[-1].startswith("stopped by SIGINT, ")
+    assert last_checkpoint(tmp_path / "run" / "checkpoints").name == "step-000000002"
+
+
+def test_minutes_between_checkpoints(stores, tmp_path, monkeypatch):
+    names = []
+
+    def save(self, metrics):
+        path = before(self, metrics)
+        names.append(path.name)
+        return path
+
+    before = RunRecorder.save
+    monkeypatch.setattr(RunRecorder, "save", save)
+    often = ("training.checkpoint_every=0", "training.checkpoint_minutes=1e-9")
+    fit(_config("joint", *often), stores["joint"], tmp_path / "often")
+    # A validation, which saves as well, follows the last step of a period.
+    steps = [step for step in range(1, LAST["joint"] + 1) if step % PERIOD["joint"]]
+    assert names == [f"step-{step:09d}" for step in steps]
+    names.clear()
+    never = ("training.checkpoint_every=0", "training.checkpoint_minutes=0")
+    fit(_config("joint", *never), stores["joint"], tmp_path / "never")
+    assert names == []
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(
+    stores, undisturbed, tmp_path, monkeypatch
+):
+    folder = tmp_path / "run"
+
+    def full(path, **arrays):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        _at_step(patch, 5, lambda: patch.setattr(checkpoints.np, "savez", full))
+        with pytest.raises(RunError, match="cannot save the checkpoint: No space"):
+            fit(_config("joint"), stores["joint"], folder)
+    (kept,) = (folder / "checkpoints").iterdir()
+    assert kept.name == "step-000000003"
+    run = fit(_config("joint"), stores["joint"], folder, resume=True)
+    _assert_equal(run, undisturbed["joint"][0])
+
+
+def test_the_checkpoint_of_another_model_is_refused(
+    stores, undisturbed, tmp_path, monkeypatch
+):
+    theirs = last_checkpoint(undisturbed["joint"][1].folder / "checkpoints")
+    for name, override, message in (
+        (
+            "wide",
+            "model.filters=8",
+            r"stem/kernel of shape \(7, 6, 4\), here \(7, 6,",
+        ),
+        ("deep", "model.dilations=[2, 4]", r"variables of its model, here \d+; remove"),
+    ):
+        folder, config = tmp_path / name, _config("joint", override)
+        with monkeypatch.context() as patch:
+            _at_step(patch, 1, _die)
+            with pytest.raises(MemoryError):
+                fit(config, stores["joint"], folder)
+        (folder / "checkpoints" / theirs.name).symlink_to(theirs)
+        with pytest.raises(RunError, match=message) as refused:
+            fit(config, stores["joint"], folder, resume=True)
+        assert "the checkpoint of another model" in str(refused.value)
