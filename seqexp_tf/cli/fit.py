@@ -5,21 +5,14 @@ from pathlib import Path
 
 import click
 
-from seqexp_tf.cli.options import FILE, FOLDER, load_tensorflow, overrides, say
+from seqexp_tf.cli.options import FOLDER, load_tensorflow, read_tables, run_tables, say
 from seqexp_tf.errors import ConfigError
 
 
 @click.command()
-@click.argument("config", type=FILE, required=False)
-@click.option("--preset", help="A built-in configuration instead of CONFIG.")
-@click.option(
-    "--masking",
-    metavar="REGIME",
-    help="Hide what a built-in regime hides: rna, rna_dna or dna_alone.",
-)
+@run_tables
 @click.option("--data", type=FOLDER, help="Dataset folder.")
 @click.option("--out", type=FOLDER, help="Run folder.")
-@overrides
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --out.")
 @click.option("--dry-run", is_flag=True, help="Check the configuration and print it.")
 @click.option("--list-presets", is_flag=True, help="List the built-in configurations.")
@@ -56,6 +49,11 @@ def command(
     Pearson, the mask ratio, and how the gradients of prediction and divergence on
     the mask head compare.
 
+    A fit that was killed goes on with --resume from its last checkpoint, one every
+    10 minutes unless training.checkpoint_minutes or training.checkpoint_every (steps)
+    say otherwise, and ends with the same model as if nothing had happened. SIGTERM
+    and Ctrl-C save one first; the exit code is then 143 or 130.
+
     \b
     Example:
       seqexp-tf fit --preset cnn --data /tmp/yeast --out runs/cnn \\
@@ -76,14 +74,10 @@ def command(
         run = Run.open(out)
         data = data or Path(run.dataset["folder"])
         origin, tables = str(out / CONFIG), read_toml(out / CONFIG)
-    elif (config is None) == (preset is None):
-        raise click.UsageError("give either a configuration file or --preset")
-    elif config is not None:
-        origin, tables = str(config), read_toml(config)
+        if masking is not None:
+            tables = configs.with_regime(tables, masking)
     else:
-        origin, tables = f"preset {preset}", configs.read_preset(preset)
-    if masking is not None:
-        tables = configs.with_regime(tables, masking)
+        origin, tables = read_tables(config, preset, masking)
     settings = configs.read_run_config(tables, overrides, origin=origin)
     if dry_run:
         click.echo(dump(settings), nl=False)

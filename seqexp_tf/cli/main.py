@@ -18,6 +18,7 @@ _VERBS = {
     "convert": "Turn genome files into a dataset of TFRecords.",
     "verify": "Check a dataset against its manifest.",
     "inspect": "Show what a dataset holds, and one of its records.",
+    "lr": "Find a learning rate before a training.",
     "fit": "Train a model on a dataset.",
     "evaluate": "Score a run beside random baselines.",
     "benchmark": "Train and compare models over seeds, with tables and tests.",

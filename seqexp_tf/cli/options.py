@@ -1,6 +1,8 @@
 """Options that several verbs share."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,6 +18,45 @@ overrides = click.option(
     metavar="TABLE.KEY=VALUE",
     help="Override one value of the configuration; may be repeated.",
 )
+
+
+def run_tables(command: Callable) -> Callable:
+    """Adds what names a run configuration; ``read_tables`` reads it."""
+    for decorate in (
+        overrides,
+        click.option(
+            "--masking",
+            metavar="REGIME",
+            help="Hide what a built-in regime hides: rna, rna_dna or dna_alone.",
+        ),
+        click.option("--preset", help="A built-in configuration instead of CONFIG."),
+        click.argument("config", type=FILE, required=False),
+    ):
+        command = decorate(command)
+    return command
+
+
+def read_tables(
+    config: Path | None, preset: str | None, masking: str | None
+) -> tuple[str, dict[str, Any]]:
+    """Returns where a run configuration is from, and its tables.
+
+    Raises:
+        click.UsageError: neither, or both of a file and a preset.
+        ConfigError: no such file, preset or regime.
+    """
+    from seqexp_tf.config import read_toml
+    from seqexp_tf.training import config as configs
+
+    if (config is None) == (preset is None):
+        raise click.UsageError("give either a configuration file or --preset")
+    if config is not None:
+        origin, tables = str(config), read_toml(config)
+    else:
+        origin, tables = f"preset {preset}", configs.read_preset(preset)
+    if masking is not None:
+        tables = configs.with_regime(tables, masking)
+    return origin, tables
 
 
 batch_size = click.option(
