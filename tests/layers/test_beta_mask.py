@@ -344,12 +344,21 @@ def total(alpha, beta):
     return draws.sum(), draws
 gradients, draws = jax.jit(jax.grad(total, (0, 1), has_aux=True))(alpha, beta)
 (_, moderate) = total(np.full(20000, 11.7, "f4"), np.full(20000, 20.5, "f4"))
+def slopes(alpha, beta):
+    # Mean gradients of the draws over those of their mean, which are closed forms.
+    many = [np.full(400_000, x, "f4") for x in (alpha, beta)]
+    found = jax.jit(jax.grad(lambda a, b: total(a, b)[0], (0, 1)))(*many)
+    exact = np.array([beta, -alpha]) / (alpha + beta) ** 2
+    return np.mean(found, axis=1) / exact
+pairs = [(0.2, 0.5), (1, 1), (1, 9), (3, 30), (11.7, 20.5)]
+slopes_found = [slopes(*pair) for pair in pairs]
 prior = dict(prior_alpha=10.0, prior_beta=90.0)
 divergence = beta_divergence(alpha[..., 0], beta[..., 0], **prior)
 slope = jax.grad(lambda a: beta_divergence(a, beta[..., 0], **prior).sum())
 np.savez(
     sys.argv[2], draws=draws, by_alpha=gradients[0], by_beta=gradients[1],
-    moderate=moderate, divergence=divergence, slope=slope(alpha[..., 0]),
+    moderate=moderate, slopes=slopes_found,
+    divergence=divergence, slope=slope(alpha[..., 0]),
 )
 """
 
@@ -361,6 +370,7 @@ def test_under_jax(tmp_path, run_under):
     found = np.load(tmp_path / "out.npz")
     for name in found.files:
         assert np.isfinite(found[name]).all(), name
+    np.testing.assert_allclose(found["slopes"], 1, atol=0.015)
     assert stats.kstest(found["moderate"], stats.beta(11.7, 20.5).cdf).pvalue > 1e-3
     with tf.GradientTape() as tape:
         first = tf.constant(alpha[..., 0])
