@@ -2,8 +2,9 @@
 
 Converts the archive, fits each run (going on where an earlier call stopped),
 evaluates on chrIV and chrIX, and prints the table of docs/results.md. The run
-``dna_alone`` is ``cnn_large`` trained on with more labels hidden; it is scored by
-``borders``, with every label hidden, beside the annotated ORFs.
+``dna_alone`` is ``cnn_large`` trained on with more labels hidden; it and ``cnn_wide``
+are scored by ``borders``, with every label hidden, beside the annotated ORFs. On a GPU
+through JAX: KERAS_BACKEND=jax.
 
     python tools/yeast_results.py --data DATA/yeast --out runs/yeast
     python tools/yeast_results.py --data DATA/yeast --out runs/yeast --run dna_alone
@@ -37,8 +38,10 @@ RUNS = {
     "cnn": ("cnn", "rna_dna", ()),
     "cnn_rna": ("cnn", "rna", ()),
     "cnn_large": ("cnn_large", "rna_dna", ()),
+    "cnn_wide": ("cnn_wide", "dna_alone", ()),
     "transformer": ("transformer", "rna_dna", ()),
     "transformer_rna": ("transformer", "rna", ()),
+    "transformer_rotary": ("transformer_rotary", "rna_dna", ()),
     "hybrid": ("hybrid", "rna_dna", ()),
     "dna_alone": (
         "cnn_large",
@@ -108,7 +111,7 @@ def main(context: click.Context, data: Path, out: Path, names: tuple[str, ...]) 
                 resume=resume,
             )
         context.invoke(evaluate.command, run=run, data=dataset, calibrate=True)
-        if name == "dna_alone":
+        if masking == "dna_alone":
             annotation = data / "genome" / "ensembl_annotation.gff3.gz"
             context.invoke(
                 borders.command, run=run, data=dataset, annotation=annotation
