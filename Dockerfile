@@ -25,21 +25,17 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 # What the package needs, without the package: built anew when a requirement changes,
-# not when a line of code does. MACS3 (extra "peaks") has to be compiled.
+# not when a line of code does. Without the extra "peaks": MACS3 has to be compiled.
 FROM base AS cpu-packages
-# hadolint ignore=DL3008
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends build-essential \
-    && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY constraints.txt setup.cfg pyproject.toml LICENSE ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv /opt/venv \
-    && pip install --constraint constraints.txt ".[hic,peaks]"
+    && pip install --constraint constraints.txt ".[hic]"
 
 FROM cpu-packages AS gpu-packages
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint constraints.txt ".[gpu,hic,peaks]"
+    pip install --constraint constraints.txt ".[gpu,hic]"
 
 FROM base AS wheel
 WORKDIR /build
