@@ -20,7 +20,8 @@ constraints:  ## Pin all that the package may need anew, in constraints.txt.
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile setup.cfg --universal --python-version 3.10 --upgrade \
-		--extra dev --extra gpu --extra hic --extra peaks --no-annotate --quiet \
+		--extra dev --extra gpu --extra hic --extra peaks --extra serving \
+		--no-annotate --quiet \
 		--custom-compile-command "make constraints" --output-file constraints.txt
 
 demo: install  ## Simulate a genome, convert, fit, evaluate, export (about 5 minutes).

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from seqexp_tf.cli.main import cli
+from seqexp_tf.serving import model_server
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = ("gpu", "cpu")
@@ -129,10 +130,15 @@ def test_services_share_the_folder_in_which_the_images_work(compose, images):
 def test_serving_takes_its_files_and_ports_from_here(compose):
     service = compose["services"]["serving"]
     (volume,) = service["volumes"]
-    place = volume.split(":")[1]
+    _, place, mode = volume.split(":")
+    assert mode == "ro"
     flags = dict(flag.split("=") for flag in service["command"] if "=" in flag)
-    assert flags["--model_config_file"] == f"{place}/models.config"
-    assert flags["--batching_parameters_file"] == f"{place}/batching.config"
+    assert place == model_server.MOUNT
+    assert flags == {
+        "--model_config_file": f"{place}/{model_server.MODELS}",
+        "--model_config_file_poll_wait_seconds": "30",
+        "--batching_parameters_file": f"{place}/{model_server.BATCHING}",
+    }
     ports = [port.rsplit(":", 2)[1:] for port in service["ports"]]
     assert ports == [["8500", "8500"], ["8501", "8501"]]
 
