@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
 
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.serving.export import export_run
@@ -120,3 +122,40 @@ def signatures() -> Callable:
         }
 
     return load
+
+
+@pytest.fixture(scope="session")
+def metagraph() -> Callable:
+    """Returns a function: the graph and signatures in the file of an export."""
+
+    def read(version: Path):
+        content = (version / "saved_model.pb").read_bytes()
+        (found,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+        return found
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def operations(metagraph) -> Callable[[Path], set[str]]:
+    """Returns a function: the operations of an export, all of them such as a server
+    without compiler, Python and libraries has, of float32."""
+
+    def read(version: Path) -> set[str]:
+        graph = metagraph(version).graph_def
+        functions = graph.library.function
+        nodes = [*graph.node, *(node for f in functions for node in f.node_def)]
+        found = {node.op for node in nodes}
+        assert not {name for name in found if "PyFunc" in name or "Xla" in name}
+        for name in found - {function.signature.name for function in functions}:
+            assert op_def_registry.get(name) is not None, name
+        attributes = {key for node in nodes for key in node.attr}
+        attributes |= {key for function in functions for key in function.attr}
+        assert not {key for key in attributes if "XlaMustCompile" in key}
+        low = {tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum}
+        assert not {
+            node.name for node in nodes if low & {v.type for v in node.attr.values()}
+        }
+        return found
+
+    return read

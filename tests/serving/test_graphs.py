@@ -1,24 +1,13 @@
 """Graphs of exports: plain operations of float32 that run where only TensorFlow is."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.python.framework import op_def_registry
 
+from seqexp_tf.models import registry
 from seqexp_tf.serving.card import FREE, read_card
-
-BFLOAT16, HALF = 14, 19
-
-
-def _metagraph(version: Path):
-    model = saved_model_pb2.SavedModel.FromString(
-        (version / "saved_model.pb").read_bytes()
-    )
-    (graph,) = model.meta_graphs
-    return graph
+from seqexp_tf.serving.export import _write_graph
+from seqexp_tf.serving.joint_signatures import joint_signatures
 
 
 @pytest.fixture(params=["joint", "gene"])
@@ -26,28 +15,33 @@ def version(request):
     return request.getfixturevalue(f"{request.param}_version")
 
 
-def test_plain_operations(version):
-    graph = _metagraph(version).graph_def
-    functions = graph.library.function
-    nodes = [*graph.node, *(node for f in functions for node in f.node_def)]
-    operations = {node.op for node in nodes}
-    own = {function.signature.name for function in functions}
-    assert {"StatefulPartitionedCall", "Assert", "DecodePaddedRaw"} <= operations
-    assert not {op for op in operations if "PyFunc" in op or "Xla" in op}
-    for operation in operations - own:
-        assert op_def_registry.get(operation) is not None, operation
-    attributes = {key for node in nodes for key in node.attr}
-    attributes |= {key for function in functions for key in function.attr}
-    assert not {key for key in attributes if "XlaMustCompile" in key}
-    low = {BFLOAT16, HALF}
-    assert not {
-        node.name for node in nodes if low & {v.type for v in node.attr.values()}
+def test_plain_operations(version, operations):
+    found = operations(version)
+    assert {"StatefulPartitionedCall", "Assert", "DecodePaddedRaw"} <= found
+
+
+@pytest.mark.parametrize("name", ["transformer", "hybrid"])
+def test_other_joint_models(name, operations, signatures, tmp_path):
+    options = {"width": 8, "heads": 2, "blocks": 1, "feed_forward": 8}
+    if name == "hybrid":
+        options |= {"filters": 4, "segment": 4}
+    model = registry.build(name, registry.read_config(name, options, origin="test"))
+    made = joint_signatures(model, window=32, expression_value=0.5)
+    _write_graph(model, made, tmp_path)
+    operations(tmp_path)
+    inputs = {
+        "dna": np.array(["ACGT" * 8, "TTA"]),
+        "expression": np.full((2, 32), 0.5, np.float32),
     }
+    answer = signatures(tmp_path)["serve_sequence"](**inputs)
+    wanted = made["serve_sequence"]({k: tf.constant(x) for k, x in inputs.items()})
+    for key, values in answer.items():
+        np.testing.assert_allclose(values, wanted[key], atol=1e-5)
 
 
-def test_signatures_are_those_of_the_card(version):
+def test_signatures_are_those_of_the_card(version, metagraph):
     card = read_card(version)
-    found = _metagraph(version).signature_def
+    found = metagraph(version).signature_def
     assert set(found) == {"__saved_model_init_op", *card.signatures}
     for name, signature in card.signatures.items():
         for given, wanted in (
