@@ -11,6 +11,7 @@ import numpy as np
 from seqexp_tf.errors import DatasetError, InputError, RunError
 from seqexp_tf.evaluation.metrics import sigmoid
 from seqexp_tf.genome.alphabet import MASKED, UNKNOWN
+from seqexp_tf.genome.windows import centred_tiles
 from seqexp_tf.records.regions import (
     GenomeSlice,
     Region,
@@ -125,12 +126,9 @@ class JointPredictor:
         """
         length = self.store.manifest["contigs"][region.contig]
         self._check_contig(region.contig, length)
-        stride = max(self.window // 2, 1)
-        last = -(-(length - self.window) // stride)
-        base = np.arange(region.start, region.end)
-        owner = np.clip((base - self.window // 4) // stride, 0, last)
-        index = np.arange(owner[0], owner[-1] + 1)
-        return np.minimum(index * stride, length - self.window), owner - owner[0]
+        return centred_tiles(
+            length, window=self.window, start=region.start, end=region.end
+        )
 
     def read(self, region: Region) -> GenomeSlice:
         """Returns the genome under every window that predicts a region."""

@@ -57,6 +57,33 @@ def tile(
     )
 
 
+def centred_tiles(
+    length: int, *, window: int, start: int, end: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the windows of a contig's grid whose centres are nearest to some bases.
+
+    The grid is fixed by the contig alone: a stride of half a window, and the last
+    window ends with the contig. A contig shorter than the window is one.
+
+    Args:
+        length: of the contig.
+        window: bases in a window.
+        start: first base.
+        end: exclusive end, within the contig.
+
+    Returns:
+        starts: int64 ``(tiles,)``, of the windows, in ascending order.
+        owner: int64 ``(end - start,)``, for each base the index of its window.
+    """
+    window = min(window, length)
+    stride = max(window // 2, 1)
+    last = -(-(length - window) // stride)
+    base = np.arange(start, end)
+    owner = np.clip((base - window // 4) // stride, 0, last)
+    index = np.arange(owner[0], owner[-1] + 1)
+    return np.minimum(index * stride, length - window), owner - owner[0]
+
+
 def overlaps(windows: pd.DataFrame, intervals: pd.DataFrame) -> np.ndarray:
     """Tells which windows share at least one base with any interval.
 
