@@ -29,6 +29,7 @@ _VERBS = {
     "mutagenesis": "Map what every mutation of a region changes.",
     "tracks": "Write predicted expression for a genome browser.",
     "elements": "Write the regulatory elements a model has learnt for each gene.",
+    "predict": "Predict sequences, regions, variants or a split, here or by a server.",
     "export": "Write a SavedModel that TF Serving loads.",
     "doctor": "Check the installation and time one step on each device.",
 }

@@ -69,7 +69,7 @@ def export_run(
             none for a model.
         DatasetError: no dataset there.
     """
-    _require_tensorflow()
+    require_tensorflow()
     folder = Path(os.path.abspath(folder))
     if not _NAME.fullmatch(folder.name):
         raise RunError(
@@ -80,11 +80,11 @@ def export_run(
     if store is None:
         store = RecordStore.open(Path(os.fspath(run.dataset["folder"])))
     run.check_dataset(store)
-    model = _in_float32(run.load_model())
+    model = in_float32(run.load_model())
     temporary = _temporary(folder)
     try:
-        signatures = _signatures(run, model)
-        card = _card(run, folder.name, sha256, signatures)
+        signatures = signatures_of(run, model)
+        card = card_of(run, folder.name, sha256, signatures)
         _write_graph(model, signatures, temporary)
         example = example_of(run, store, card.signatures)
         _write_beside(temporary, card, example)
@@ -103,7 +103,8 @@ def export_run(
     return version
 
 
-def _require_tensorflow() -> None:
+def require_tensorflow() -> None:
+    """Raises RunError under another backend of Keras than TensorFlow."""
     if keras.backend.backend() != "tensorflow":
         raise RunError(
             f"exports need the TensorFlow backend, not {keras.backend.backend()}; run "
@@ -111,7 +112,8 @@ def _require_tensorflow() -> None:
         )
 
 
-def _signatures(run: Run, model: keras.Model) -> dict[str, Signature]:
+def signatures_of(run: Run, model: keras.Model) -> dict[str, Signature]:
+    """Returns the signatures of a run's model in float32, by name."""
     if run.task == "joint":
         return joint_signatures(
             model,
@@ -121,9 +123,10 @@ def _signatures(run: Run, model: keras.Model) -> dict[str, Signature]:
     return gene_signatures(model)
 
 
-def _card(
+def card_of(
     run: Run, name: str, sha256: str, signatures: dict[str, Signature]
 ) -> ModelCard:
+    """Returns what a client must know of a run's model, under a name."""
     inputs = tuple(signatures["serving_default"].card.inputs)
     genes = None
     window, expression_value = run.schema.window, None
@@ -242,7 +245,7 @@ def _cannot_write(folder: Path, error: Exception) -> RunError:
     )
 
 
-def _in_float32(trained: keras.Model) -> keras.Model:
+def in_float32(trained: keras.Model) -> keras.Model:
     """Returns a copy with the same weights and the policy float32 in every layer."""
     model = type(trained).from_config(_with_float32_policies(trained.get_config()))
     model.set_weights(trained.get_weights())
