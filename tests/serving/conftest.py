@@ -1,8 +1,14 @@
 """Exports of both tasks, and a process that uses them as a server does."""
 
+import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +165,84 @@ def operations(metagraph) -> Callable[[Path], set[str]]:
         return found
 
     return read
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A running ``server.py``.
+
+    Attributes:
+        models: its folder of models.
+        grpc: port.
+        rest: port.
+        lines: what it printed so far, in order.
+    """
+
+    models: Path
+    grpc: int
+    rest: int
+    lines: list[dict]
+
+    def url(self, scheme: str, name: str) -> str:
+        """Returns the address of a model."""
+        port = self.grpc if scheme == "grpc" else self.rest
+        return f"{scheme}://127.0.0.1:{port}/{name}"
+
+    def wait_for(self, seconds: float = 60, **event) -> dict:
+        """Waits until it has printed an event with these values."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for line in list(self.lines):
+                if event.items() <= line.items():
+                    return line
+            time.sleep(0.02)
+        raise AssertionError(f"no {event} in {self.lines}")
+
+
+@contextmanager
+def _running_server(models: Path, *options: object) -> Iterator[RunningServer]:
+    """Starts ``server.py`` on loopback and stops it afterwards."""
+    script = Path(__file__).with_name("server.py")
+    with subprocess.Popen(
+        [sys.executable, script, models, *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        lines: list[dict] = []
+
+        def read() -> None:
+            lines.extend(map(json.loads, process.stdout))
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        server = RunningServer(models, 0, 0, lines)
+        try:
+            ready = server.wait_for(event="ready", seconds=120)
+            yield replace(server, grpc=ready["grpc"], rest=ready["rest"])
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+            reader.join(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def models_folder(joint_version, gene_version, tmp_path_factory) -> Path:
+    """A folder of both models, version 1 of each."""
+    folder = tmp_path_factory.mktemp("served_models")
+    for version in (joint_version, gene_version):
+        shutil.copytree(version, folder / version.parent.name / "1")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(models_folder) -> Iterator[RunningServer]:
+    """A server of both models; let no test change its folder."""
+    with _running_server(models_folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def start_server() -> Callable[..., AbstractContextManager[RunningServer]]:
+    """Starts another server: a folder of models and options of ``server.py``."""
+    return _running_server
