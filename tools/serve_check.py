@@ -14,6 +14,7 @@ import shutil
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ SIGNATURE = "serve_sequence"
 TOLERANCE = 1e-5
 _REQUESTS = 32
 _TIMEOUT = 60.0
+_LONGEST_ROLL_OVER = 120.0
 
 
 @dataclass
@@ -147,7 +149,7 @@ def run_load(
     *,
     clients: int,
     seconds: float,
-    half_way=lambda: None,
+    roll_over: Callable[[], int] | None = None,
 ) -> Load:
     """Has many clients ask at once, each with its own connection.
 
@@ -156,7 +158,9 @@ def run_load(
         versions: exports by the number under which the server has them.
         clients: threads.
         seconds: for how long.
-        half_way: called once, after half of the time.
+        roll_over: called after half of the time; adds a version to the server and
+            returns its number. The load goes on until that one answers, for two
+            minutes more at most.
     """
     from seqexp_tf.serving.client import Patience, connect
 
@@ -166,11 +170,12 @@ def run_load(
     }
     load, lock = Load(), threading.Lock()
     start = time.monotonic()
+    stop = threading.Event()
 
     def ask(number: int) -> None:
         rng = np.random.default_rng(number)
         with connect(url, patience=Patience(timeout=_TIMEOUT)) as client:
-            while time.monotonic() < start + seconds:
+            while not stop.is_set():
                 chosen = int(rng.integers(len(requests)))
                 begin = time.monotonic()
                 try:
@@ -196,7 +201,12 @@ def run_load(
     for thread in threads:
         thread.start()
     time.sleep(seconds / 2)
-    half_way()
+    if roll_over is not None:
+        latest, limit = roll_over(), start + seconds + _LONGEST_ROLL_OVER
+        while load.answered[latest] < clients and time.monotonic() < limit:
+            time.sleep(0.1)
+    time.sleep(max(start + seconds - time.monotonic(), 0))
+    stop.set()
     for thread in threads:
         thread.join()
     return load
@@ -243,22 +253,27 @@ def command(
     problems = check_answers([url, f"http://{rest}/{name}"], exports[number])
     problems += check_refusals(rest, name)
     click.echo(f"answers and refusals: {len(problems)} problems")
-    added: list[int] = []
+    add = None
     if roll_over is not None:
         exports[number + 1] = roll_over
 
-    def half_way() -> None:
-        if roll_over is not None:
-            added.append(add_version(roll_over, model))
+        def add() -> int:
+            return add_version(roll_over, model)
 
-    load = run_load(url, exports, clients=clients, seconds=seconds, half_way=half_way)
-    click.echo(f"{clients} clients, {seconds:g} s: {load.summary()}")
+    begin = time.monotonic()
+    load = run_load(url, exports, clients=clients, seconds=seconds, roll_over=add)
+    took = time.monotonic() - begin
+    click.echo(f"{clients} clients, {took:.0f} s: {load.summary()}")
     problems += sorted(set(load.lost))[:5] + sorted(set(load.wrong))[:5]
-    for latest in added:
-        with connect(url) as client:
-            found = client.pin()
-        if found != latest or not load.answered[latest]:
-            problems.append(f"version {latest} was added, but {found} answers")
+    problems += [
+        f"version {version} never answered"
+        for version in exports
+        if not load.answered[version]
+    ]
+    with connect(url) as client:
+        latest = client.pin()
+    if latest != max(exports):
+        problems.append(f"version {latest} answers last, expected {max(exports)}")
     for problem in problems:
         click.echo(problem, err=True)
     raise SystemExit(1 if problems else 0)
