@@ -146,10 +146,11 @@ def count_windows(model: PredictionModel, length: int, region: Region) -> int:
 def _strands(
     model: PredictionModel, sequences: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    longest = max(map(len, sequences))
+    # As wide as the window: servers join requests of the same columns alone.
+    columns = model.window
     inputs = {
         DNA: np.array([decode(bases).encode() for bases in sequences], dtype=object),
-        EXPRESSION: np.full((len(sequences), longest), _HIDDEN, dtype=np.float32),
+        EXPRESSION: np.full((len(sequences), columns), _HIDDEN, dtype=np.float32),
     }
     answer = model.ask(inputs, [EXPRESSION])[EXPRESSION]
     found = []

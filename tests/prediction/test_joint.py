@@ -89,7 +89,7 @@ def test_beds_are_checked(reference, tmp_path):
     for text, message in [
         ("1\t0\t5\n2\t60\t62\n", "line 2: 2:60-62 .* past the end .* 61 bases"),
         ("1\t5\t5\n", "line 1: 1:5-5 holds no base"),
-        ("chrX\t5\t6\n", "line 1: .*genome.fa has no contig 'chrX'; nearest: chr1"),
+        ("chrX\t5\t6\n", "line 1: .*genome.fa has no contig 'chrX'; nearest: chr2"),
         ("", "holds no interval"),
     ]:
         bed.write_text(text)
