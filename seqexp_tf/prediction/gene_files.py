@@ -62,7 +62,8 @@ def write_genes(
     if predictor.model.has_mask:
         columns |= {"mask_ratio": NUMBER, "start": WHOLE, "end": WHOLE}
         columns["mask"] = NUMBERS
-    with table_writer(out, columns) as table:
+    # Masks are long: a batch is enough.
+    with table_writer(out, columns, rows_at_once=1) as table:
         for genes in in_pieces(found, predictor.batch_size):
             table.write(pd.DataFrame([_gene_row(gene) for gene in genes]))
     return [out]

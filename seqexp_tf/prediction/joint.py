@@ -1,6 +1,7 @@
 """Expression of every base from DNA alone, by a joint model."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ from seqexp_tf.errors import RunError
 from seqexp_tf.genome.alphabet import decode, reverse_complement
 from seqexp_tf.genome.windows import centred_tiles
 from seqexp_tf.prediction.model import DNA, EXPRESSION, PredictionModel
+from seqexp_tf.prediction.pieces import in_pieces
 from seqexp_tf.records.regions import STRANDS, Region, read_slice
 from seqexp_tf.records.spans import blocks
 from seqexp_tf.records.store import RecordStore
@@ -88,53 +90,94 @@ def predict_bases(
     ]
 
 
-def predict_region(
+def predict_regions(
     model: PredictionModel,
     bases: Bases,
-    region: Region,
+    regions: Iterable[tuple[str, Region]],
     *,
     batch_size: int,
     progress: Progress = lambda windows: None,
-) -> Iterator[tuple[Region, np.ndarray, np.ndarray]]:
-    """Predicts a region of any length, piece by piece from left to right.
+) -> Iterator["PredictedPart"]:
+    """Predicts regions of any length, in parts of at most ``BLOCK`` bases.
 
     A base is predicted from the window of ``centred_tiles`` whose centre is nearest,
-    so that it has one prediction whatever region is asked for.
+    so that it has one prediction whatever region is asked for. Windows of several
+    regions go together in a batch.
 
     Yields:
-        A part of the region, its bases uint8 ``(n,)``, and p(expressed) float32 ``(2,
-        n)`` of plus and minus strand.
+        The parts of the regions, in the order given and from left to right.
 
     Raises:
         RunError: see ``predict_bases``.
     """
-    length = bases.sizes[region.contig]
-    window = min(model.window, length)
     # Both strands of a window go together.
-    at_once = max(batch_size // 2, 1)
-    for part in blocks(region, BLOCK):
-        starts, owner = centred_tiles(
-            length, window=model.window, start=part.start, end=part.end
+    for batch in in_pieces(_windows(model, bases, regions), max(batch_size // 2, 1)):
+        predicted = predict_bases(
+            model,
+            [dna for _, _, dna in batch],
+            batch_size=batch_size,
+            progress=progress,
         )
-        low = int(starts[0])
-        dna = bases.fetch(region.contig, low, int(starts[-1]) + window)
-        result = np.empty((len(STRANDS), len(part)), dtype=np.float32)
-        for first in range(0, starts.size, at_once):
-            chosen = starts[first : first + at_once].tolist()
-            predicted = predict_bases(
-                model,
-                [dna[start - low : start - low + window] for start in chosen],
-                batch_size=batch_size,
-                progress=progress,
+        for (part, index, _), values in zip(batch, predicted, strict=True):
+            part.take(index, values)
+            if index == part.starts.size - 1:
+                yield part
+
+
+@dataclass(frozen=True)
+class PredictedPart:
+    """A part of a region.
+
+    Attributes:
+        name: of the region.
+        region: the part.
+        dna: its bases, uint8 ``(n,)``.
+        starts: first base of each window that predicts it, int64 ``(windows,)``.
+        owner: for each base the index of its window, int64 ``(n,)``.
+        values: p(expressed) of plus and minus strand, from left to right, float32
+            ``(2, n)``.
+    """
+
+    name: str
+    region: Region
+    dna: np.ndarray
+    starts: np.ndarray
+    owner: np.ndarray
+    values: np.ndarray
+
+    def take(self, index: int, predicted: np.ndarray) -> None:
+        """Takes over the bases that one window predicts, from ``(2, window)``."""
+        at = np.flatnonzero(self.owner == index)
+        self.values[:, at] = predicted[:, self.region.start + at - self.starts[index]]
+
+
+def _windows(
+    model: PredictionModel, bases: Bases, regions: Iterable[tuple[str, Region]]
+) -> Iterator[tuple[PredictedPart, int, np.ndarray]]:
+    """Yields each window: the part it predicts, its index there, and its bases."""
+    for name, region in regions:
+        length = bases.sizes[region.contig]
+        window = min(model.window, length)
+        for block in blocks(region, BLOCK):
+            starts, owner = centred_tiles(
+                length, window=model.window, start=block.start, end=block.end
             )
-            for index, values in enumerate(predicted, start=first):
-                at = np.flatnonzero(owner == index)
-                result[:, at] = values[:, part.start + at - starts[index]]
-        yield part, dna[part.start - low : part.end - low], result
+            low = int(starts[0])
+            dna = bases.fetch(region.contig, low, int(starts[-1]) + window)
+            part = PredictedPart(
+                name=name,
+                region=block,
+                dna=dna[block.start - low : block.end - low],
+                starts=starts,
+                owner=owner,
+                values=np.empty((len(STRANDS), len(block)), dtype=np.float32),
+            )
+            for index, start in enumerate((starts - low).tolist()):
+                yield part, index, dna[start : start + window]
 
 
 def count_windows(model: PredictionModel, length: int, region: Region) -> int:
-    """Returns how many windows, both strands counted, ``predict_region`` takes."""
+    """Returns how many windows, both strands counted, ``predict_regions`` takes."""
     return len(STRANDS) * sum(
         centred_tiles(length, window=model.window, start=part.start, end=part.end)[
             0

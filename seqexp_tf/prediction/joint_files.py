@@ -12,7 +12,7 @@ from seqexp_tf.genome.alphabet import ALPHABET
 from seqexp_tf.genome.tracks import bigwig_writer
 from seqexp_tf.genome.vcf import Allele
 from seqexp_tf.prediction.alleles import EFFECTS, allele_windows
-from seqexp_tf.prediction.joint import Bases, Progress, predict_bases, predict_region
+from seqexp_tf.prediction.joint import Bases, Progress, predict_bases, predict_regions
 from seqexp_tf.prediction.model import PredictionModel
 from seqexp_tf.prediction.outputs import (
     ALLELE_COLUMNS,
@@ -101,28 +101,28 @@ def write_regions(
     Returns:
         What was written.
     """
-    regions = wanted_regions(regions, out)
+    predicted = predict_regions(
+        model,
+        bases,
+        wanted_regions(regions, out),
+        batch_size=batch_size,
+        progress=progress,
+    )
     if output_format(out) != "bigwig":
         columns = {"region": TEXT, "contig": TEXT, **_BASE_COLUMNS}
         with table_writer(out, columns) as table:
-            for name, region in regions:
-                for part, dna, values in predict_region(
-                    model, bases, region, batch_size=batch_size, progress=progress
-                ):
-                    fixed = {"region": name, "contig": part.contig}
-                    table.write(_bases(fixed, part.start, dna, values))
+            for part in predicted:
+                fixed = {"region": part.name, "contig": part.region.contig}
+                table.write(_bases(fixed, part.region.start, part.dna, part.values))
         return [out]
     paths = [out.with_name(f"{out.stem}.{s}{out.suffix}") for s in _STRANDS]
     with writing(out), ExitStack() as stack:
         writers = [
             stack.enter_context(bigwig_writer(path, bases.sizes)) for path in paths
         ]
-        for _, region in regions:
-            for part, _, values in predict_region(
-                model, bases, region, batch_size=batch_size, progress=progress
-            ):
-                for writer, strand in zip(writers, values, strict=True):
-                    writer.add(part.contig, part.start, strand)
+        for part in predicted:
+            for writer, values in zip(writers, part.values, strict=True):
+                writer.add(part.region.contig, part.region.start, values)
     return paths
 
 

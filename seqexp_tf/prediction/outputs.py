@@ -82,25 +82,41 @@ class TableWriter:
     """Takes tables with the same columns; see ``table_writer``.
 
     Attributes:
-        rows: written so far.
+        rows: taken so far.
     """
 
-    def __init__(self, columns: Mapping[str, pa.DataType]) -> None:
+    def __init__(self, columns: Mapping[str, pa.DataType], rows_at_once: int) -> None:
         self.rows = 0
         self._columns = dict(columns)
+        self._rows_at_once = rows_at_once
+        self._kept: list[pd.DataFrame] = []
 
     def write(self, table: pd.DataFrame) -> None:
         """Adds rows; columns that the writer does not know are left out."""
-        self._write(table[list(self._columns)])
+        self._kept.append(table[list(self._columns)])
         self.rows += len(table)
+        if sum(map(len, self._kept)) >= self._rows_at_once:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what was kept to be written together."""
+        if self._kept:
+            self._write(pd.concat(self._kept, ignore_index=True))
+            self._kept = []
+
+    def close(self) -> None:
+        """Ends the file."""
+        raise NotImplementedError
 
     def _write(self, table: pd.DataFrame) -> None:
         raise NotImplementedError
 
 
 class _Parquet(TableWriter):
-    def __init__(self, path: Path, columns: Mapping[str, pa.DataType]) -> None:
-        super().__init__(columns)
+    def __init__(
+        self, path: Path, columns: Mapping[str, pa.DataType], rows_at_once: int
+    ) -> None:
+        super().__init__(columns, rows_at_once)
         self._schema = pa.schema(list(columns.items()))
         self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
 
@@ -113,9 +129,12 @@ class _Parquet(TableWriter):
 
 
 class _Tsv(TableWriter):
-    def __init__(self, path: Path, columns: Mapping[str, pa.DataType]) -> None:
+    def __init__(
+        self, path: Path, columns: Mapping[str, pa.DataType], rows_at_once: int
+    ) -> None:
         # A cell of a text table holds one value.
-        super().__init__({k: v for k, v in columns.items() if v != NUMBERS})
+        single = {name: kind for name, kind in columns.items() if kind != NUMBERS}
+        super().__init__(single, rows_at_once)
         self._file = path.open("w", encoding="utf-8", newline="")
         self._file.write("\t".join(self._columns) + "\n")
 
@@ -130,22 +149,24 @@ class _Tsv(TableWriter):
 
 @contextmanager
 def table_writer(
-    path: Path, columns: Mapping[str, pa.DataType]
+    path: Path, columns: Mapping[str, pa.DataType], *, rows_at_once: int = 1 << 16
 ) -> Iterator[TableWriter]:
     """Gives a writer of one table, which appears under its name when all is well.
 
     Args:
         path: ``.parquet`` or ``.tsv``.
         columns: name -> type. Lists are left out of a TSV.
+        rows_at_once: kept in memory and written together, a row group of parquet.
 
     Raises:
         RunError: it cannot be written.
     """
     kind = _Parquet if output_format(path) == "parquet" else _Tsv
     with writing(path), atomic_path(path) as temporary:
-        writer = kind(temporary, columns)
+        writer = kind(temporary, columns, rows_at_once)
         try:
             yield writer
+            writer.flush()
         finally:
             writer.close()
 

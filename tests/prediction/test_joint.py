@@ -7,16 +7,16 @@ import pytest
 
 from seqexp_tf.errors import InputError, RunError
 from seqexp_tf.genome.alphabet import encode
-from seqexp_tf.prediction.joint import count_windows, predict_bases, predict_region
+from seqexp_tf.prediction.joint import count_windows, predict_bases, predict_regions
 from seqexp_tf.records.regions import Region
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
 def _whole(model, reference, region, **options):
-    parts = list(predict_region(model, reference, region, **options))
-    assert parts[0][0].start == region.start
-    return np.concatenate([values for _, _, values in parts], axis=1)
+    parts = list(predict_regions(model, reference, [("r", region)], **options))
+    assert parts[0].region.start == region.start
+    return np.concatenate([part.values for part in parts], axis=1)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
@@ -47,10 +47,12 @@ def test_blocks_join(base_model, reference, monkeypatch):
     region = Region("chr1", 7, 391)
     whole = _whole(base_model, reference, region, batch_size=8)
     monkeypatch.setattr("seqexp_tf.prediction.joint.BLOCK", 50)
-    parts = list(predict_region(base_model, reference, region, batch_size=8))
-    assert len(parts) == 8
-    np.testing.assert_array_equal(np.hstack([p[2] for p in parts]), whole)
-    assert np.concatenate([p[1] for p in parts]).size == len(region)
+    regions = [("r", region), ("s", Region("chr2", 3, 9))]
+    *parts, last = predict_regions(base_model, reference, regions, batch_size=8)
+    assert len(parts) == 8 and {part.name for part in parts} == {"r"}
+    np.testing.assert_array_equal(np.hstack([p.values for p in parts]), whole)
+    assert np.concatenate([part.dna for part in parts]).size == len(region)
+    assert last.name == "s" and last.values.shape == (2, 6)
 
 
 def test_sequences_of_several_lengths(base_model, level):

@@ -176,25 +176,29 @@ class RunningServer:
         grpc: port.
         rest: port.
         lines: what it printed so far, in order.
+        process: that runs it.
     """
 
     models: Path
     grpc: int
     rest: int
     lines: list[dict]
+    process: subprocess.Popen
 
     def url(self, scheme: str, name: str) -> str:
         """Returns the address of a model."""
         port = self.grpc if scheme == "grpc" else self.rest
         return f"{scheme}://127.0.0.1:{port}/{name}"
 
-    def wait_for(self, seconds: float = 60, **event) -> dict:
+    def wait_for(self, seconds: float = 300, **event) -> dict:
         """Waits until it has printed an event with these values."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for line in list(self.lines):
                 if event.items() <= line.items():
                     return line
+            if self.process.poll() is not None:
+                break
             time.sleep(0.02)
         raise AssertionError(f"no {event} in {self.lines}")
 
@@ -216,9 +220,9 @@ def _running_server(models: Path, *options: object) -> Iterator[RunningServer]:
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
-        server = RunningServer(models, 0, 0, lines)
+        server = RunningServer(models, 0, 0, lines, process)
         try:
-            ready = server.wait_for(event="ready", seconds=120)
+            ready = server.wait_for(event="ready")
             yield replace(server, grpc=ready["grpc"], rest=ready["rest"])
         finally:
             process.terminate()
