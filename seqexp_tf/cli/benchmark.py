@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from seqexp_tf.cli.options import FOLDER, load_tensorflow, overrides, say
+from seqexp_tf.cli.options import DATASET, FOLDER, load_tensorflow, overrides, say
 from seqexp_tf.errors import ConfigError, RunError
 
 
@@ -13,7 +13,7 @@ from seqexp_tf.errors import ConfigError, RunError
 @click.argument("suite", required=False)
 @click.option(
     "--data",
-    type=FOLDER,
+    type=DATASET,
     multiple=True,
     help="Dataset folder; may be repeated, to compare on several.",
 )

@@ -5,21 +5,21 @@ from pathlib import Path
 
 import click
 
-from seqexp_tf.cli.options import FILE, FOLDER, overrides, say
+from seqexp_tf.cli.options import DATASET, FILE, overrides, say
 
 
 @click.command()
 @click.argument("recipe", type=FILE)
 @click.option(
     "--out",
-    type=FOLDER,
-    help="Dataset folder; tfrecords/NAME beside the recipe if not given.",
+    type=DATASET,
+    help="Dataset folder, or an address such as s3://BUCKET/NAME; tfrecords/NAME "
+    "beside the recipe if not given.",
 )
 @overrides
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    default=lambda: os.cpu_count() or 1,
     show_default="all cores",
     help="Processes that write shards; the bytes do not depend on it.",
 )
@@ -29,17 +29,17 @@ from seqexp_tf.cli.options import FILE, FOLDER, overrides, say
 @click.option("--dry-run", is_flag=True, help="Check the recipe and print it.")
 def command(
     recipe: Path,
-    out: Path | None,
+    out: Path | str | None,
     overrides: tuple[str, ...],
-    workers: int,
+    workers: int | None,
     overwrite: bool,
     dry_run: bool,
 ) -> None:
     """Turn genome files into a dataset of TFRecords.
 
     RECIPE is a TOML that names the inputs, the windows, the splits and how shards
-    are stored. A conversion that was killed goes on when the same command is run
-    again.
+    are stored. Its files, and --out, may be remote. A conversion that was killed goes
+    on when the same command is run again.
 
     \b
     Example:
@@ -58,7 +58,7 @@ def command(
     summary = convert(
         config,
         folder,
-        workers=workers,
+        workers=workers or os.cpu_count() or 1,
         overwrite=overwrite,
         progress=say,
         show_bar=True,

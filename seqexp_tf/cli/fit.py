@@ -5,13 +5,20 @@ from pathlib import Path
 
 import click
 
-from seqexp_tf.cli.options import FOLDER, load_tensorflow, read_tables, run_tables, say
+from seqexp_tf.cli.options import (
+    DATASET,
+    FOLDER,
+    load_tensorflow,
+    read_tables,
+    run_tables,
+    say,
+)
 from seqexp_tf.errors import ConfigError
 
 
 @click.command()
 @run_tables
-@click.option("--data", type=FOLDER, help="Dataset folder.")
+@click.option("--data", type=DATASET, help="Dataset folder, or a remote address.")
 @click.option("--out", type=FOLDER, help="Run folder.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --out.")
 @click.option("--dry-run", is_flag=True, help="Check the configuration and print it.")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from seqexp_tf.cli.options import FILE, FOLDER
+from seqexp_tf.cli.options import DATASET, FILE
 
 
 @click.command()
-@click.argument("dataset", type=FOLDER)
+@click.argument("dataset", type=DATASET)
 @click.option("--split", default="train", show_default=True, help="Split to look in.")
 @click.option(
     "--index",
@@ -20,7 +20,7 @@ from seqexp_tf.cli.options import FILE, FOLDER
 @click.option(
     "--fasta", type=FILE, help="Check every stored sequence against this genome."
 )
-def command(dataset: Path, split: str, index: int, fasta: Path | None) -> None:
+def command(dataset: Path | str, split: str, index: int, fasta: Path | None) -> None:
     """Show what a dataset holds, and one of its records.
 
     \b

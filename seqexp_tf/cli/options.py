@@ -8,7 +8,18 @@ import click
 
 from seqexp_tf.quiet import load_tensorflow as load_tensorflow
 
+
+class _Dataset(click.Path):
+    """A folder, or an address with ``://``, which stays text."""
+
+    def convert(self, value, param, ctx):
+        if "://" in str(value):
+            return str(value)
+        return super().convert(value, param, ctx)
+
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
+DATASET = _Dataset(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 overrides = click.option(
@@ -73,7 +84,7 @@ regions = click.option(
     metavar="CONTIG:START-END",
     help="Region, 1-based inclusive, or a whole contig; may be repeated.",
 )
-data = click.option("--data", type=FOLDER, help="Dataset; the run's own if not given.")
+data = click.option("--data", type=DATASET, help="Dataset; the run's own if not given.")
 
 
 def say(message: str) -> None:

@@ -5,15 +5,15 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from seqexp_tf.cli.options import FOLDER
+from seqexp_tf.cli.options import DATASET
 
 
 @click.command()
-@click.argument("dataset", type=FOLDER)
+@click.argument("dataset", type=DATASET)
 @click.option(
     "--full", is_flag=True, help="Read every byte: hashes, checksums, every record."
 )
-def command(dataset: Path, full: bool) -> None:
+def command(dataset: Path | str, full: bool) -> None:
     """Check a dataset against its manifest.
 
     The quick check compares presence and size of every shard. --full also finds

@@ -24,7 +24,7 @@ from seqexp_tf.download.transfer import (
     ResumingDownloader,
 )
 from seqexp_tf.errors import ConfigError, InputError, SeqExpError
-from seqexp_tf.records.journal import locked
+from seqexp_tf.records.locks import locked
 from seqexp_tf.records.tfrecord import hash_file, sync_folder
 
 PARTS = ".download"

@@ -92,6 +92,11 @@ class PackedGenome:
         return PackedGenome.open, (self.directory,)
 
     @property
+    def files(self) -> tuple[Path, Path]:
+        """The files it consists of."""
+        return self._bin, self.directory / "genome.json"
+
+    @property
     def _bin(self) -> Path:
         return self.directory / "genome.bin"
 
@@ -212,6 +217,19 @@ class _Packer:
                     f"{self.path}: line {line}: {chr(byte)!r} is no nucleotide "
                     "(expected A C G T U N or an IUPAC code)"
                 )
+
+
+def check_fasta(path: str | Path) -> None:
+    """Looks at how a file begins; `InputError` where it cannot be a FASTA."""
+    with open_bytes(path) as stream:
+        head = stream.read(_HEADER_LIMIT).lstrip()
+    if not head:
+        raise InputError(f"{path}: the file is empty; expected a FASTA")
+    if head[:1] != b">":
+        raise InputError(
+            f"{path}: not a FASTA: it begins with {head[:1].decode('latin-1')!r}, "
+            "expected '>'"
+        )
 
 
 def pack_fasta(

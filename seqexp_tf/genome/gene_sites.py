@@ -1,6 +1,6 @@
 """Genes with their transcription start site (TSS), from a table or an annotation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,8 @@ from seqexp_tf.genome.contigs import ContigNames, nearest
 from seqexp_tf.genome.tables import is_missing, read_table, typed
 
 COLUMNS = ("gene", "name", "contig", "tss", "strand")
+ANNOTATED = (*COLUMNS, "transcript", "start", "end", "biotype")
+"""Columns of genes out of an annotation."""
 
 
 @dataclass(frozen=True)
@@ -71,26 +73,7 @@ def read_gene_sites(
     if tss_base not in (0, 1):
         raise ConfigError(f"tss_base = {tss_base!r}: expected 0 or 1")
     frame, places = read_table(path)
-    roles = {
-        "gene": columns.gene,
-        "name": columns.name or columns.gene,
-        "contig": columns.contig,
-        "tss": columns.tss,
-        "strand": columns.strand,
-    }
-    for role, column in roles.items():
-        if column not in frame:
-            raise InputError(
-                f"{path}: has no column {column!r} for the {role}; "
-                f"{nearest(column, frame.columns)}; map it to one of these"
-            )
-    others = [name for name in frame if name not in roles.values()]
-    for name in others:
-        if name in roles:
-            raise InputError(
-                f"{path}: column {name!r} is not the one mapped as {name} "
-                f"({roles[name]!r}); map it or rename it"
-            )
+    roles, others = gene_columns(path, frame, columns)
     if frame.empty:
         raise InputError(f"{path}: a header without genes; expected a line a gene")
     text = {role: _as_text(frame[column]) for role, column in roles.items()}
@@ -115,6 +98,37 @@ def read_gene_sites(
         on_missing=on_missing,
         base=tss_base,
     )
+
+
+def gene_columns(
+    path: str | Path, frame: pd.DataFrame, columns: GeneColumns
+) -> tuple[dict[str, str], list[str]]:
+    """Returns the column of each role, and the other columns, of a table of genes.
+
+    Raises:
+        InputError: a column is missing, or has the name of a role it does not have.
+    """
+    roles = {
+        "gene": columns.gene,
+        "name": columns.name or columns.gene,
+        "contig": columns.contig,
+        "tss": columns.tss,
+        "strand": columns.strand,
+    }
+    for role, column in roles.items():
+        if column not in frame:
+            raise InputError(
+                f"{path}: has no column {column!r} for the {role}; "
+                f"{nearest(column, frame.columns)}; map it to one of these"
+            )
+    others = [name for name in frame if name not in roles.values()]
+    for name in others:
+        if name in roles:
+            raise InputError(
+                f"{path}: column {name!r} is not the one mapped as {name} "
+                f"({roles[name]!r}); map it or rename it"
+            )
+    return roles, others
 
 
 def annotated_gene_sites(
@@ -196,10 +210,7 @@ def target_values(
     functions = {"none": np.positive, "log10p1": _log10p1, "log1p": np.log1p}
     if transform not in functions:
         raise ConfigError(f"transform = {transform!r}: expected {', '.join(functions)}")
-    if column not in table:
-        raise InputError(
-            f"{path}: has no {role} column {column!r}; {nearest(column, table.columns)}"
-        )
+    check_target(column, table.columns, path=path, role=role)
     values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
     wrong = ~np.isfinite(values)
     if transform != "none":
@@ -216,6 +227,16 @@ def target_values(
             "out of the table"
         )
     return functions[transform](values).astype(np.float32)
+
+
+def check_target(
+    column: str, columns: Iterable[str], *, path: str | Path, role: str = "target"
+) -> None:
+    """Raises `InputError` unless a table of genes has the column of a role."""
+    if column not in columns:
+        raise InputError(
+            f"{path}: has no {role} column {column!r}; {nearest(column, columns)}"
+        )
 
 
 def _log10p1(values: np.ndarray) -> np.ndarray:

@@ -31,8 +31,8 @@ def is_bigwig(path: str | Path) -> bool:
 class BigWigTrack:
     """A bigWig file, opened when first read, once in each process.
 
-    The object pickles by path and may cross a fork; the handle never does. Usable as
-    a context manager.
+    The object pickles by absolute path and may cross a fork; the handle never does.
+    Usable as a context manager.
 
     Args:
         path: the file.
@@ -48,7 +48,7 @@ class BigWigTrack:
         self._sizes: dict[str, int] | None = None
 
     def __getstate__(self) -> Path:
-        return self.path
+        return self.path.absolute()
 
     def __setstate__(self, path: Path) -> None:
         self.__init__(path)

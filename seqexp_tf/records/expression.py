@@ -185,6 +185,12 @@ class ExpressionSource:
     rows: dict[str, Path]
     schema: Schema
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What ``records`` reads."""
+        tracks = (signal.track.path for signal in self.signals)
+        return (*self.genome.files, *self.rows.values(), *tracks)
+
     def records(self, windows: pd.DataFrame, split: str) -> dict[str, np.ndarray]:
         """Returns the arrays of ``windows`` (one split), records first."""
         starts = windows.start.to_numpy()

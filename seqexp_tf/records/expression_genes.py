@@ -53,13 +53,20 @@ def read_genes(recipe: ExpressionRecipe, sizes: Mapping[str, int]) -> pd.DataFra
             tss_base=source.tss_base,
             **options,
         )
-    for column, values in source.keep.items():
-        genes = _kept(genes, column, values, path=source.path(source.genes))
+    genes = kept_genes(recipe, genes)
     rank = genes.contig.map({name: rank for rank, name in enumerate(sizes)})
     order = np.lexsort((genes.gene, genes.tss, rank))
     ordered = genes.iloc[order].reset_index(drop=True)
     ordered.attrs = dict(genes.attrs)
     return ordered
+
+
+def kept_genes(recipe: ExpressionRecipe, genes: pd.DataFrame) -> pd.DataFrame:
+    """Returns the genes that ``source.keep`` asks for; ``attrs`` counts the others."""
+    path = recipe.source.path(recipe.source.genes)
+    for column, values in recipe.source.keep.items():
+        genes = _kept(genes, column, values, path=path)
+    return genes
 
 
 def _kept(
@@ -295,11 +302,7 @@ def _activity(
 
 
 def _column(genes: pd.DataFrame, name: str, path: Path) -> np.ndarray:
-    if name not in genes:
-        raise InputError(
-            f"{path}: has no column {name!r} for a feature"
-            f"{nearest(name, list(genes.columns))}"
-        )
+    check_feature(name, list(genes.columns), path)
     values = pd.to_numeric(genes[name], errors="coerce").to_numpy(np.float64)
     wrong = np.flatnonzero(~np.isfinite(values))
     if wrong.size:
@@ -309,3 +312,11 @@ def _column(genes: pd.DataFrame, name: str, path: Path) -> np.ndarray:
             "number: fill it in, or leave out the gene or the feature"
         )
     return values
+
+
+def check_feature(name: str, columns: list[str], path: Path) -> None:
+    """Raises `InputError` unless a table of genes has the column of a feature."""
+    if name not in columns:
+        raise InputError(
+            f"{path}: has no column {name!r} for a feature{nearest(name, columns)}"
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -103,6 +104,15 @@ class JointSource:
     schema: Schema
     masks: MaskingConfig
     seed: int
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What ``records`` reads."""
+        names = ["sequence", "plus", "minus", "valid"]
+        if "channels" in self.schema.by_name:
+            channels = self.schema.by_name["channels"].tracks
+            names += [f"channel.{name}" for name in channels]
+        return tuple(self.arrays.path(name) for name in names)
 
     def records(self, windows: pd.DataFrame, split: str) -> dict[str, np.ndarray]:
         """Returns the arrays of ``windows`` (one split), records first."""

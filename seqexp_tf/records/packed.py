@@ -23,6 +23,10 @@ class PackedArrays:
     folder: Path
     contigs: dict[str, tuple[int, int]]
 
+    def path(self, name: str) -> Path:
+        """Returns the file of an array."""
+        return self.folder / f"{name}.u8"
+
     def windows(
         self, name: str, contig: str, starts: np.ndarray, size: int
     ) -> np.ndarray:
@@ -34,7 +38,7 @@ class PackedArrays:
         offset, length = self.contigs[contig]
         if starts.min() < 0 or starts.max() + size > length:
             raise IndexError(f"{contig}: a window is outside 0-{length}")
-        array = np.memmap(self.folder / f"{name}.u8", dtype=np.uint8, mode="r")
+        array = np.memmap(self.path(name), dtype=np.uint8, mode="r")
         block = array[offset : offset + length]
         return np.lib.stride_tricks.sliding_window_view(block, size)[starts]
 

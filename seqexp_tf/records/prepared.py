@@ -13,6 +13,7 @@ from seqexp_tf.errors import ConfigError, InputError
 from seqexp_tf.genome.contigs import ContigNames
 from seqexp_tf.genome.splits import Splits, folds, split_by_contig, split_from_file
 from seqexp_tf.records.recipe import Recipe
+from seqexp_tf.records.remote import is_remote, join, remote_file
 from seqexp_tf.records.schema import Schema
 from seqexp_tf.records.store import SPLITS
 
@@ -22,9 +23,13 @@ class Source(Protocol):
 
     Attributes:
         schema: of the dataset.
+        files: what ``records`` reads.
     """
 
     schema: Schema
+
+    @property
+    def files(self) -> tuple[Path, ...]: ...
 
     def records(self, windows: pd.DataFrame, split: str) -> dict[str, np.ndarray]:
         """Returns the arrays of ``windows`` (one split), records first."""
@@ -65,17 +70,19 @@ class Prepared:
 
 
 def input_files(recipe: Recipe) -> dict[str, Path]:
-    """Returns every file a recipe reads, by label.
+    """Returns every file a recipe reads, by label; of a remote one, its copy's place.
 
     Raises:
         InputError: one of them is not there.
     """
-    files = {
-        label: recipe.source.path(name)
-        for label, name in recipe.inputs().items()
-        if name is not None
-    }
-    for label, path in files.items():
+    files, root = {}, recipe.source.root
+    for label, name in recipe.inputs().items():
+        if name is None:
+            continue
+        if is_remote(root) or is_remote(name):
+            files[label] = remote_file(join(root, name), refresh=True).path
+            continue
+        path = files[label] = recipe.source.path(name)
         if path.is_dir():
             raise InputError(f"{path}: a folder, not a file ({label})")
         if not path.is_file():

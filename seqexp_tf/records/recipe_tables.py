@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from seqexp_tf.config import require
+from seqexp_tf.records.remote import is_remote, join, remote_file
 
 _FILE_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
@@ -22,7 +23,13 @@ def require_names(key: str, names: Iterable[str]) -> None:
 
 
 def input_path(root: str, name: str) -> Path:
-    """Returns the path of an input file of a recipe."""
+    """Returns the path of an input file of a recipe; of a remote one, its copy's.
+
+    Raises:
+        InputError: a remote file is not there, or cannot be read.
+    """
+    if is_remote(root) or is_remote(name):
+        return remote_file(join(root, name)).bring()
     return Path(root).expanduser() / name
 
 

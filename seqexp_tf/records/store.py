@@ -16,6 +16,7 @@ import pandas as pd
 from seqexp_tf.config import nearest
 from seqexp_tf.errors import DatasetError
 from seqexp_tf.records.example import decode_example
+from seqexp_tf.records.remote import is_remote
 from seqexp_tf.records.schema import COORDINATES, Schema
 from seqexp_tf.records.tfrecord import read_shard
 
@@ -51,29 +52,29 @@ class Shard:
     sha256: str
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Returns the content of a ``manifest.json``.
+def parse_manifest(content: bytes, origin: str) -> dict[str, Any]:
+    """Returns the content of a ``manifest.json``; ``origin`` is its place.
 
     Raises:
         DatasetError: it is no manifest, or one of a newer version.
     """
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(content)
         newer = manifest["manifest_version"] > MANIFEST_VERSION
         missing = _MANIFEST_KEYS - set(manifest)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: not a dataset manifest: {error}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{origin}: not a dataset manifest: {error}") from None
     if newer:
         raise DatasetError(
-            f"{path}: manifest version {manifest['manifest_version']} is newer than "
+            f"{origin}: manifest version {manifest['manifest_version']} is newer than "
             f"the {MANIFEST_VERSION} this seqexp-tf reads; upgrade seqexp-tf"
         )
     if missing:
-        raise DatasetError(f"{path}: not a dataset manifest: lacks {min(missing)!r}")
-    for split, content in manifest["splits"].items():
-        if not _is_split(content):
+        raise DatasetError(f"{origin}: not a dataset manifest: lacks {min(missing)!r}")
+    for split, entry in manifest["splits"].items():
+        if not _is_split(entry):
             raise DatasetError(
-                f"{path}: not a dataset manifest: the entry of split {split!r} is "
+                f"{origin}: not a dataset manifest: the entry of split {split!r} is "
                 "damaged; convert again with --overwrite"
             )
     return manifest
@@ -107,12 +108,17 @@ class RecordStore:
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> "RecordStore":
-        """Opens a dataset.
+        """Opens a dataset; one at a remote address is copied into the cache first.
 
         Raises:
             DatasetError: no dataset there, an unfinished conversion, or one
                 written by a newer version.
+            InputError: a remote one cannot be reached.
         """
+        if is_remote(folder):
+            from seqexp_tf.records.mirror import mirror
+
+            folder = mirror(os.fspath(folder))
         folder = Path(folder)
         path = folder / MANIFEST
         if not path.is_file():
@@ -125,7 +131,11 @@ class RecordStore:
                 f"{folder}: not a dataset, {MANIFEST} is missing; make one with "
                 "`seqexp-tf convert RECIPE --out DIR`"
             )
-        manifest = read_manifest(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read: {error.strerror}") from None
+        manifest = parse_manifest(content, str(path))
         schema_path = folder / SCHEMA
         if not schema_path.is_file():
             raise DatasetError(

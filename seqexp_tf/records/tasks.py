@@ -1,6 +1,6 @@
 """Shard tasks: they depend on nothing but their windows and the packed inputs.
 
-So any number of workers gives the same bytes.
+So any number of workers, here or on other machines, gives the same bytes.
 """
 
 import multiprocessing
@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from seqexp_tf.errors import DatasetError
 from seqexp_tf.records.example import encode_example
+from seqexp_tf.records.output import Output
 from seqexp_tf.records.plan import ShardTask
 from seqexp_tf.records.prepared import Source
-from seqexp_tf.records.tfrecord import WrittenFile, write_shard
+from seqexp_tf.records.tfrecord import WrittenFile
 
 _CHUNK_BYTES = 16 << 20
 """Arrays held at once by a shard task, before they are encoded."""
@@ -41,9 +41,9 @@ class WrittenShard:
 
 
 def write_task(
-    task: ShardTask, folder: Path, source: Source, level: int
+    task: ShardTask, output: Output, source: Source, level: int
 ) -> WrittenShard:
-    """Writes one shard into ``folder``; ``level`` is that of gzip."""
+    """Writes one shard to ``output``; ``level`` is that of gzip."""
     totals: dict[str, np.ndarray] = {}
     rows = max(1, _CHUNK_BYTES // source.schema.record_bytes(task.split))
 
@@ -65,8 +65,8 @@ def write_task(
                     fields[name] = getattr(window, name).encode()
                 yield encode_example(fields)
 
-    file = write_shard(
-        folder / task.name,
+    file = output.write_shard(
+        task.name,
         encoded(),
         compression=source.schema.compression,
         level=level,
@@ -77,20 +77,20 @@ def write_task(
 
 def run_tasks(
     tasks: Sequence[ShardTask],
-    folder: Path,
+    output: Output,
     source: Source,
     *,
     level: int,
     workers: int,
 ) -> Iterator[WrittenShard]:
-    """Yields each shard once it is written, in any order.
+    """Yields each shard once it is written on this machine, in any order.
 
     Raises:
         DatasetError: the disk is full, or a worker was killed.
     """
     if workers == 1 or len(tasks) <= 1:
         for task in tasks:
-            yield write_task(task, folder, source, level)
+            yield write_task(task, output, source, level)
         return
     # Spawned, not forked: a fork would copy locks that other threads hold.
     context = multiprocessing.get_context("spawn")
@@ -98,14 +98,14 @@ def run_tasks(
         min(workers, len(tasks)), context, initializer=_start_worker
     ) as pool:
         futures = [
-            pool.submit(write_task, task, folder, source, level) for task in tasks
+            pool.submit(write_task, task, output, source, level) for task in tasks
         ]
         try:
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool:
             raise DatasetError(
-                f"{folder}: a worker process was killed (out of memory? a script "
+                f"{output}: a worker process was killed (out of memory? a script "
                 "without the `__main__` guard?); run the same command to go on, with "
                 "fewer --workers"
             ) from None

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import os
 import struct
+import uuid
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ def write_shard(
     Raises:
         DatasetError: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(path.name + INCOMPLETE)
+    # A name of its own: on a shared disk two machines may try the same shard.
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{INCOMPLETE}")
     digest = hashlib.sha256()
     count = size = 0
     compressor = zlib.compressobj(level, wbits=31) if compression == "gzip" else None

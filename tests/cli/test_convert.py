@@ -361,3 +361,8 @@ def test_write_archive_is_what_the_default_recipe_expects(run, tmp_path):
     )
     assert run("convert", tmp_path / "r.toml")[0] == 0
     assert RecordStore.open(tmp_path / "d").schema.window == 2048
+
+
+def test_an_address_stays_one(call, recipe, tmp_path):
+    code, _, err = call("convert", recipe(), "--out", "https://host/a/b")
+    assert code == 1 and "https://host/a/b: datasets cannot be written over" in err

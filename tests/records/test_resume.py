@@ -16,10 +16,10 @@ import pytest
 import tomli_w
 
 from seqexp_tf.errors import DatasetError, InputError
-from seqexp_tf.records import convert as conversion
-from seqexp_tf.records import tasks, tfrecord
+from seqexp_tf.records import manifest, tasks, tfrecord
 from seqexp_tf.records.convert import convert
 from seqexp_tf.records.journal import Journal
+from seqexp_tf.records.output import LocalOutput
 from seqexp_tf.records.store import JOURNAL, RecordStore
 from seqexp_tf.records.verify import verify
 
@@ -148,7 +148,7 @@ def test_a_last_line_without_its_end_counts(recipe, tmp_path, monkeypatch):
     _interrupted(recipe, tmp_path, monkeypatch, 5)
     journal = tmp_path / JOURNAL
     journal.write_bytes(journal.read_bytes().rstrip(b"\n"))
-    assert len(Journal(tmp_path).entries) == 5
+    assert len(Journal(LocalOutput(tmp_path)).entries) == 5
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
@@ -311,7 +311,7 @@ def test_an_input_that_cannot_be_read(recipe, tmp_path, monkeypatch):
     def unreadable(path):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(conversion, "hash_file", unreadable)
+    monkeypatch.setattr(manifest, "hash_file", unreadable)
     with pytest.raises(
         InputError, match=r"data\.npz: cannot be read: Permission denied"
     ):
