@@ -1,6 +1,7 @@
 """``seqexp-tf convert``"""
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -24,6 +25,18 @@ from seqexp_tf.cli.options import DATASET, FILE, overrides, say
     help="Processes that write shards; the bytes do not depend on it.",
 )
 @click.option(
+    "--runner",
+    type=click.Choice(["local", "beam"]),
+    default="local",
+    show_default=True,
+    help="What writes the shards: processes here, or Apache Beam. Same bytes.",
+)
+@click.option(
+    "--beam-args",
+    metavar="OPTIONS",
+    help="Options of Beam in one text; its DirectRunner without them.",
+)
+@click.option(
     "--overwrite", is_flag=True, help="Replace another dataset in the folder."
 )
 @click.option("--dry-run", is_flag=True, help="Check the recipe and print it.")
@@ -32,6 +45,8 @@ def command(
     out: Path | str | None,
     overrides: tuple[str, ...],
     workers: int | None,
+    runner: str,
+    beam_args: str | None,
     overwrite: bool,
     dry_run: bool,
 ) -> None:
@@ -45,7 +60,17 @@ def command(
     Example:
       seqexp-tf convert tfrecords/yeast_joint.toml \\
           --set source.root=/data/yeast --out /tmp/yeast
+      seqexp-tf convert genes.toml --out s3://bucket/genes --runner beam \\
+          --beam-args "--runner=FlinkRunner --flink_master=host:8081"
     """
+    if runner == "local" and beam_args is not None:
+        raise click.UsageError("--beam-args goes with --runner beam")
+    if runner == "beam" and workers is not None:
+        raise click.UsageError(
+            "--workers is for --runner local; Beam takes its own, such as "
+            '--beam-args "--direct_num_workers=4 '
+            '--direct_running_mode=multi_processing"'
+        )
     from seqexp_tf.config import dump
     from seqexp_tf.records.convert import convert
     from seqexp_tf.records.recipe import read_recipe
@@ -59,6 +84,7 @@ def command(
         config,
         folder,
         workers=workers or os.cpu_count() or 1,
+        beam_args=shlex.split(beam_args or "") if runner == "beam" else None,
         overwrite=overwrite,
         progress=say,
         show_bar=True,

@@ -6,7 +6,7 @@ and the manifest, written last, is what makes the folder a dataset.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from seqexp_tf.errors import DatasetError, SeqExpError
+from seqexp_tf.records.beam import pipeline_options, run_on_beam
 from seqexp_tf.records.claim import (
     clear,
     read_existing,
@@ -25,6 +26,7 @@ from seqexp_tf.records.claim import (
 )
 from seqexp_tf.records.early import check_early
 from seqexp_tf.records.expression_inputs import prepare_expression
+from seqexp_tf.records.jobs import stage_tasks
 from seqexp_tf.records.joint_inputs import prepare_joint
 from seqexp_tf.records.journal import Journal, entry_of
 from seqexp_tf.records.manifest import build_manifest, describe_inputs, fingerprint
@@ -71,6 +73,7 @@ def convert(
     folder: str | os.PathLike,
     *,
     workers: int = 1,
+    beam_args: Sequence[str] | None = None,
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda message: None,
     show_bar: bool = False,
@@ -82,16 +85,20 @@ def convert(
         folder: the dataset folder, made if absent; or a remote address.
         workers: processes that write shards; with more than one, a script needs
             the guard ``if __name__ == "__main__":``.
+        beam_args: write the shards on Apache Beam, with these options of it; None
+            on this machine.
         overwrite: remove another dataset that is in the folder, once the inputs
             of the new one have been read and checked.
         progress: called with each step.
         show_bar: show a progress bar, where standard error is a terminal.
 
     Raises:
-        ConfigError: the recipe cannot be followed.
+        ConfigError: the recipe cannot be followed, or Beam refuses its options.
         InputError: an input file cannot be used.
         DatasetError: the folder cannot be written, or holds something else.
     """
+    if beam_args is not None:
+        pipeline_options(beam_args)
     output = open_output(folder)
 
     def say(message: str) -> None:
@@ -121,7 +128,14 @@ def convert(
             clear(output, replaced - set(journal.entries))
             reused = len(journal.entries)
             _write_shards(
-                recipe, prepared, plan, journal, workers=workers, show_bar=show_bar
+                recipe,
+                prepared,
+                plan,
+                journal,
+                workers=workers,
+                beam_args=beam_args,
+                progress=say,
+                show_bar=show_bar,
             )
             manifest = _commit(output, recipe, prepared, plan, journal, inputs)
     return _summary(folder, prepared, plan, journal, manifest, reused)
@@ -167,11 +181,31 @@ def _write_shards(
     journal: Journal,
     *,
     workers: int,
+    beam_args: Sequence[str] | None,
+    progress: Callable[[str], None],
     show_bar: bool,
 ) -> None:
     """Does the tasks whose shards the journal lacks, and enters them."""
     output, source, level = journal.output, prepared.source, recipe.output.level
     left = [task for task in plan.tasks if task.name not in journal.entries]
+    if beam_args is not None and left:
+        staged = stage_tasks(
+            left,
+            output,
+            source,
+            level=level,
+            fingerprint=journal.fingerprint or "",
+            progress=progress,
+        )
+        progress(f"running {len(left):,} tasks on Apache Beam")
+        run_on_beam(staged, beam_args)
+        journal.gather()
+        if missing := [t.name for t in left if t.name not in journal.entries]:
+            raise DatasetError(
+                f"{output}: the Beam pipeline ended without {missing[0]} "
+                f"({len(missing)} shards); run the same command to go on"
+            )
+        return
     total = sum(plan.records.values())
     with tqdm(
         total=total,

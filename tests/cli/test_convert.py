@@ -363,6 +363,15 @@ def test_write_archive_is_what_the_default_recipe_expects(run, tmp_path):
     assert RecordStore.open(tmp_path / "d").schema.window == 2048
 
 
+def test_options_of_the_runners(call, recipe, tmp_path):
+    verb = ("convert", recipe(), "--out", tmp_path / "out")
+    code, _, err = call(*verb, "--beam-args", "--runner=FlinkRunner")
+    assert code != 0 and "--beam-args goes with --runner beam" in err
+    code, _, err = call(*verb, "--runner", "beam", "--workers", 2)
+    assert code != 0 and "--workers is for --runner local" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_address_stays_one(call, recipe, tmp_path):
     code, _, err = call("convert", recipe(), "--out", "https://host/a/b")
     assert code == 1 and "https://host/a/b: datasets cannot be written over" in err
