@@ -77,13 +77,13 @@ class TransformerBlock(keras.layers.Layer):
         self.output_map.build((*input_shape[:-1], self.feed_forward))
         self.feed_forward_norm.build(input_shape)
 
-    def call(self, inputs, training=None):
+    # No argument ``training``, as in ``DilatedBlock``.
+    def call(self, inputs):
         def attention(x):
-            return self.attention_dropout(self.attention(x), training=training)
+            return self.attention_dropout(self.attention(x))
 
         def feed_forward(x):
-            x = self.output_map(self.hidden(x))
-            return self.feed_forward_dropout(x, training=training)
+            return self.feed_forward_dropout(self.output_map(self.hidden(x)))
 
         x = inputs
         if self.normalization == "pre":

@@ -55,6 +55,8 @@ class TransformerConfig:
         normalization: ``post`` as in the study, or ``pre``.
         positions: ``sinusoidal`` as in the study, or ``rotary``.
         dropout: share dropped after positions, attention and feed-forward.
+        remat: compute the activations inside each block again in the backward pass
+            instead of keeping them; for long windows.
     """
 
     width: int = 128
@@ -64,11 +66,17 @@ class TransformerConfig:
     normalization: Literal["post", "pre"] = "post"
     positions: Literal["sinusoidal", "rotary"] = "sinusoidal"
     dropout: float = 0.0
+    remat: bool = False
 
     def __post_init__(self) -> None:
         at_least_one(self, "width", "blocks", "heads", "feed_forward")
         share(self, "dropout")
         even_heads(self)
+        require(
+            not (self.remat and self.dropout),
+            f"remat is true with dropout {self.dropout}; what is computed again would "
+            "drop other features: choose one",
+        )
 
     @property
     def receptive_field(self) -> None:

@@ -1,5 +1,7 @@
 """The Transformer of the joint-modelling study."""
 
+import contextlib
+
 import keras
 
 from seqexp_tf.layers.positions import SinusoidalPositions
@@ -41,15 +43,23 @@ def build_transformer(config: TransformerConfig) -> keras.Model:
         x = SinusoidalPositions(name="positions")(x)
     if config.dropout:
         x = keras.layers.Dropout(config.dropout, name="dropout")(x)
-    for index in range(config.blocks):
-        x = TransformerBlock(
-            heads=config.heads,
-            feed_forward=config.feed_forward,
-            normalization=config.normalization,
-            rotary=config.positions == "rotary",
-            dropout=config.dropout,
-            name=f"block_{index}",
-        )(x)
+    # By name, because the layers inside a block would each be computed again as well.
+    names = [f"block_{index}" for index in range(config.blocks)]
+    again = keras.RematScope(mode="list_of_layers", layer_names=names)
+    with again if config.remat else contextlib.nullcontext():
+        blocks = [
+            TransformerBlock(
+                heads=config.heads,
+                feed_forward=config.feed_forward,
+                normalization=config.normalization,
+                rotary=config.positions == "rotary",
+                dropout=config.dropout,
+                name=name,
+            )
+            for name in names
+        ]
+    for block in blocks:
+        x = block(x)
     if config.normalization == "pre":
         x = keras.layers.LayerNormalization(epsilon=1e-5, name="final_norm")(x)
     return keras.Model(inputs, joint_outputs(x), name="transformer")

@@ -53,7 +53,7 @@ class TrainingConfig:
         sequence_weight: weight of the nucleotide loss.
         accumulate_steps: batches whose gradients are averaged into one update, as
             if they were one batch so many times larger; a rest at the end of the
-            fit is left out.
+            fit is left out. On one device only.
         ema_decay: share of the moving average of weights that an update leaves, for
             example 0.999; the averaged weights are those validated, kept and
             exported. 0 for no average.

@@ -57,6 +57,15 @@ def distribution(
     return tf.distribute.MirroredStrategy().scope()
 
 
+def replicas() -> int:
+    """Returns among how many replicas the current scope splits a batch."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
 def describe() -> str:
     """Returns the devices in one line for the log."""
     backend = keras.backend.backend()

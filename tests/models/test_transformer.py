@@ -74,6 +74,28 @@ def test_a_permuted_window_is_another_window():
     assert np.abs(found - wanted).max() > 1e-2
 
 
+def test_remat_changes_nothing_but_memory():
+    def trained(remat):
+        keras.utils.set_random_seed(1)
+        config = TransformerConfig(width=16, blocks=2, heads=2, remat=remat)
+        model = build_transformer(config)
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        rng = np.random.default_rng(0)
+        inputs = {
+            "sequence": rng.random((2, 64, 5)).astype("f4"),
+            "expression": rng.random((2, 64)).astype("f4"),
+        }
+        targets = {
+            "expression_logits": np.ones((2, 64), "f4"),
+            "sequence_logits": np.ones((2, 64, 5), "f4"),
+        }
+        model.train_on_batch(inputs, targets)
+        return model.get_weights()
+
+    for plain, again in zip(trained(False), trained(True), strict=True):
+        np.testing.assert_allclose(plain, again, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -82,6 +104,7 @@ def test_a_permuted_window_is_another_window():
         ({"blocks": 0}, "blocks is 0"),
         ({"feed_forward": 0}, "feed_forward is 0"),
         ({"dropout": 1.5}, "dropout is 1.5"),
+        ({"dropout": 0.1, "remat": True}, "remat is true with dropout 0.1"),
         ({"normalization": "batch"}, "normalization"),
         ({"positions": "learned"}, "positions"),
     ],

@@ -11,7 +11,6 @@ from keras.ops import convert_to_numpy
 
 from seqexp_tf.errors import ConfigError, DatasetError, RunError
 from seqexp_tf.pipeline.expression import gene_ids
-from seqexp_tf.training.callbacks import RunRecorder
 from seqexp_tf.training.config import read_run_config
 from seqexp_tf.training.expression_task import ExpressionTask
 from seqexp_tf.training.run import Run
@@ -120,46 +119,6 @@ def test_the_history_is_exact(finished):
     huber = last.val_mse / 2  # No error is above 1 any more.
     assert last.val_mae < 0.5
     assert last.val_loss == pytest.approx(huber + 0.01 * last.val_divergence, rel=1e-3)
-
-
-def _interrupt(monkeypatch, period):
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == period:
-            raise KeyboardInterrupt
-        return undisturbed(self, epoch, logs)
-
-    undisturbed = RunRecorder.on_epoch_end
-    monkeypatch.setattr(RunRecorder, "on_epoch_end", on_epoch_end)
-
-
-@pytest.mark.slow
-def test_resume_gives_the_undisturbed_run(gene_store, tmp_path, monkeypatch):
-    """Periods of 8 steps in epochs of 12, 20 steps in all; masks and dropout drawn."""
-    config = _config(
-        "training.epochs=0",
-        "training.max_steps=20",
-        "training.validate_every=8",
-        "model.predictor.dropout=0.2",
-        "model.mask.kl_warmup_steps=15",
-    )
-    whole = fit(config, gene_store, tmp_path / "whole")
-    for period in (1, 2):
-        folder = tmp_path / f"cut_{period}"
-        with monkeypatch.context() as patch:
-            _interrupt(patch, period)
-            with pytest.raises(KeyboardInterrupt):
-                fit(config, gene_store, folder)
-        resumed = fit(config, gene_store, folder, resume=True)
-        histories = [
-            pd.read_csv(run.folder / "history.csv").drop(columns="seconds")
-            for run in (whole, resumed)
-        ]
-        assert histories[0].step.tolist() == [8, 16, 20]
-        assert histories[0].epoch.tolist() == [0.667, 1.333, 1.667]
-        pd.testing.assert_frame_equal(*histories, check_exact=True)
-        weights = [run.load_model().get_weights() for run in (whole, resumed)]
-        for first, second in zip(*weights, strict=True):
-            assert np.array_equal(first, second)
 
 
 def test_weight_decay_spares_vectors_and_state_matrices(gene_store):

@@ -28,6 +28,22 @@ def test_the_legs_of_a_fit(plan, finished, legs):
     assert plan.periods == max([finished, *(last for _, last, _ in legs)])
 
 
+@pytest.mark.parametrize(
+    ("plan", "step", "finished", "legs"),
+    [
+        (Plan(epoch=5, period=5, total=20), 7, 1, [(1, 2, 3), (2, 4, 5)]),
+        (Plan(epoch=5, period=5, total=20), 10, 1, [(1, 2, 0), (2, 4, 5)]),
+        (Plan(epoch=5, period=5, total=20), 10, 2, [(2, 4, 5)]),
+        (Plan(epoch=5, period=4, total=10), 3, 0, [(0, 1, 1), (1, 2, 4), (2, 3, 2)]),
+        (Plan(epoch=5, period=4, total=10), 9, 2, [(2, 3, 1)]),
+        (Plan(epoch=5, period=4, total=10), 10, 2, [(2, 3, 0)]),
+    ],
+)
+def test_the_legs_from_within_a_period(plan, step, finished, legs):
+    assert list(plan.legs(finished, plan.begun(step, finished))) == legs
+    assert step + sum((b - a) * n for a, b, n in legs) == plan.total
+
+
 def test_the_schedule_is_a_line_and_a_cosine():
     initial, peak, final, warmup, total = 1e-5, 5e-4, 1e-4, 50, 500
     schedule = warmup_cosine(

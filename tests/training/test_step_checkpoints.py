@@ -12,10 +12,12 @@ from seqexp_tf.errors import RunError
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.training import checkpoints
 from seqexp_tf.training.callbacks import RunRecorder
-from seqexp_tf.training.checkpoints import last_checkpoint
+from seqexp_tf.training.checkpoints import last_checkpoint, restore_checkpoint
 from seqexp_tf.training.config import read_run_config
+from seqexp_tf.training.expression_task import ExpressionTask
+from seqexp_tf.training.run import Run
 from seqexp_tf.training.step_checkpoints import StepCheckpoints
-from seqexp_tf.training.trainer import fit
+from seqexp_tf.training.trainer import build_model, compile_model, fit
 
 LOOP = {
     "precision": "float32",
@@ -67,7 +69,6 @@ TABLES = {
         },
     },
 }
-PERIOD = {"joint": 7, "expression": 8}
 LAST = {"joint": 14, "expression": 20}
 
 
@@ -95,6 +96,14 @@ def _assert_equal(run, wanted):
     for name, array in wanted[1].items():
         np.testing.assert_array_equal(found[1][name], array, err_msg=name)
     pd.testing.assert_frame_equal(found[2], wanted[2], check_exact=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_gradient_log():
+    """Its graph takes most of the time of a small fit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ExpressionTask, "callbacks", lambda *_: ())
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -133,48 +142,52 @@ def _terminate():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _in_validation(patch):
+def _in_validation(patch, step):
     def on_test_batch_begin(self, batch, logs=None):
-        if self.recorder.progress.step > PERIOD["joint"]:
+        if self.recorder.progress.step == step:
             _terminate()
 
     patch.setattr(StepCheckpoints, "on_test_batch_begin", on_test_batch_begin)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", list(TABLES))
-def test_stopped_at_every_kind_of_moment(
-    task, stores, undisturbed, tmp_path, monkeypatch
+@pytest.mark.parametrize(
+    ("task", "stops"),
+    [
+        # The last step of a period, of which only the validation is left; within the
+        # next one, after checkpoints at multiples of three; within its validation.
+        ("joint", {7: "", 12: "step-000000009", 14: ""}),
+        # The same; then before any checkpoint in the period, and within the last one.
+        ("expression", {8: "", 9: "step-000000008-validated", 20: ""}),
+    ],
+)
+def test_stopped_again_and_again(
+    task, stops, stores, undisturbed, tmp_path, monkeypatch
 ):
-    folder, period = tmp_path / "run", PERIOD[task]
-    stops = {
-        # At the last step of a period, of which only the validation is left.
-        f"step-{period:09d}": (lambda patch: _at_step(patch, period, _terminate), True),
-        # Killed within the next one, after a checkpoint at a multiple of three.
-        f"step-{(period + 4) // 3 * 3:09d}": (
-            lambda patch: _at_step(patch, period + 5, _die),
-            False,
-        ),
-        # Within its validation.
-        f"step-{2 * period:09d}": (_in_validation, True),
-    }
-    for number, (name, (disturb, asked)) in enumerate(stops.items()):
+    """Killed where a checkpoint is named, else asked to stop."""
+    folder = tmp_path / "run"
+    for number, (step, kept) in enumerate(stops.items()):
         lines = []
         with monkeypatch.context() as patch:
-            disturb(patch)
-            with pytest.raises(SystemExit if asked else MemoryError) as stopped:
+            if step == LAST[task]:
+                _in_validation(patch, step)
+            else:
+                _at_step(patch, step, _die if kept else _terminate)
+            with pytest.raises(MemoryError if kept else SystemExit) as stopped:
                 fit(_config(task), stores[task], folder, resume=True, say=lines.append)
         saved = last_checkpoint(folder / "checkpoints")
-        assert saved.name == name
+        assert saved.name == (kept or f"step-{step:09d}")
         if number:
             assert lines[1].startswith("going on after ")
-        if asked:
+        if not kept:
             assert stopped.value.code == 128 + signal.SIGTERM
             assert lines[-1] == (
                 f"stopped by SIGTERM, {saved} is saved; go on with `seqexp-tf fit "
                 f"--resume --out {folder}`"
             )
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        with pytest.raises(RunError, match="the fit has not finished, model.keras is"):
+            Run.open(folder).load_model()
     run = fit(_config(task), stores[task], folder, resume=True)
     _assert_equal(run, undisturbed[task][0])
 
@@ -198,54 +211,47 @@ def test_minutes_between_checkpoints(stores, tmp_path, monkeypatch):
 
     before = RunRecorder.save
     monkeypatch.setattr(RunRecorder, "save", save)
-    often = ("training.checkpoint_every=0", "training.checkpoint_minutes=1e-9")
-    fit(_config("joint", *often), stores["joint"], tmp_path / "often")
-    # A validation, which saves as well, follows the last step of a period.
-    steps = [step for step in range(1, LAST["joint"] + 1) if step % PERIOD["joint"]]
-    assert names == [f"step-{step:09d}" for step in steps]
-    names.clear()
-    never = ("training.checkpoint_every=0", "training.checkpoint_minutes=0")
-    fit(_config("joint", *never), stores["joint"], tmp_path / "never")
-    assert names == []
+    options = (
+        "training.checkpoint_every=0",
+        "training.checkpoint_minutes=1e-9",
+        "training.epochs=1",
+    )
+    fit(_config("joint", *options), stores["joint"], tmp_path / "run")
+    # A validation, which saves as well, follows the seventh.
+    assert names == [f"step-{step:09d}" for step in range(1, 7)]
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(
-    stores, undisturbed, tmp_path, monkeypatch
-):
+def test_a_full_disk_keeps_the_last_checkpoint(stores, tmp_path, monkeypatch):
     folder = tmp_path / "run"
 
     def full(path, **arrays):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        _at_step(patch, 5, lambda: patch.setattr(checkpoints.np, "savez", full))
-        with pytest.raises(RunError, match="cannot save the checkpoint: No space"):
-            fit(_config("joint"), stores["joint"], folder)
+    _at_step(monkeypatch, 5, lambda: monkeypatch.setattr(checkpoints.np, "savez", full))
+    with pytest.raises(RunError, match="cannot save the checkpoint: No space"):
+        fit(_config("joint"), stores["joint"], folder)
     (kept,) = (folder / "checkpoints").iterdir()
     assert kept.name == "step-000000003"
-    run = fit(_config("joint"), stores["joint"], folder, resume=True)
-    _assert_equal(run, undisturbed["joint"][0])
+    with np.load(kept / "variables.npz") as file:
+        assert file["optimizer/0"] == 3
 
 
-def test_the_checkpoint_of_another_model_is_refused(
-    stores, undisturbed, tmp_path, monkeypatch
-):
-    theirs = last_checkpoint(undisturbed["joint"][1].folder / "checkpoints")
-    for name, override, message in (
-        (
-            "wide",
-            "model.filters=8",
-            r"stem/kernel of shape \(7, 6, 4\), here \(7, 6,",
-        ),
-        ("deep", "model.dilations=[2, 4]", r"variables of its model, here \d+; remove"),
-    ):
-        folder, config = tmp_path / name, _config("joint", override)
-        with monkeypatch.context() as patch:
-            _at_step(patch, 1, _die)
-            with pytest.raises(MemoryError):
-                fit(config, stores["joint"], folder)
-        (folder / "checkpoints" / theirs.name).symlink_to(theirs)
-        with pytest.raises(RunError, match=message) as refused:
-            fit(config, stores["joint"], folder, resume=True)
-        assert "the checkpoint of another model" in str(refused.value)
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.filters=8", r"stem/kernel of shape \(7, 6, 4\), here \(7, 6, 8\); rem"),
+        ("model.dilations=[2, 4]", r"16 variables of its model, here 18; remove it"),
+    ],
+)
+def test_the_checkpoint_of_another_model_is_refused(override, message, undisturbed):
+    path = last_checkpoint(undisturbed["joint"][1].folder / "checkpoints")
+    config = _config("joint", override)
+    model = build_model(config, "float32")
+    compile_model(model, config.training, 7)
+    before = model.get_weights()
+    with pytest.raises(RunError, match=message) as refused:
+        restore_checkpoint(path, model)
+    assert f"{path}: the checkpoint of another model, with " in str(refused.value)
+    for now, then in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)

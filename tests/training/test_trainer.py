@@ -11,10 +11,8 @@ import pytest
 from seqexp_tf.config import read_toml
 from seqexp_tf.errors import ConfigError, DatasetError, RunError
 from seqexp_tf.records.store import RecordStore
-from seqexp_tf.training.callbacks import RunRecorder
 from seqexp_tf.training.checkpoints import last_checkpoint
 from seqexp_tf.training.config import presets, read_preset, read_run_config
-from seqexp_tf.training.run import Run
 from seqexp_tf.training.trainer import fit
 
 SMALL = {
@@ -89,29 +87,6 @@ def test_one_seed_gives_one_result(finished, joint_store, tmp_path):
 def test_another_seed_gives_another(finished, joint_store, tmp_path):
     other = fit(_config("training.seed=2"), joint_store, tmp_path / "other")
     assert not np.array_equal(_weights(finished[0])[0], _weights(other)[0])
-
-
-def test_resume_gives_the_undisturbed_run(finished, joint_store, tmp_path, monkeypatch):
-    def fail_in_third_epoch(self, epoch, logs=None):
-        if epoch == 2:
-            raise KeyboardInterrupt
-        return on_epoch_end(self, epoch, logs)
-
-    on_epoch_end = RunRecorder.on_epoch_end
-    monkeypatch.setattr(RunRecorder, "on_epoch_end", fail_in_third_epoch)
-    folder = tmp_path / "cut"
-    with pytest.raises(KeyboardInterrupt):
-        fit(_config(), joint_store, folder)
-    with pytest.raises(RunError, match="has not finished"):
-        Run.open(folder).load_model()
-    monkeypatch.undo()
-    resumed = fit(_config(), joint_store, folder, resume=True)
-    for first, second in zip(_weights(finished[0]), _weights(resumed), strict=True):
-        assert np.array_equal(first, second)
-    columns = ["epoch", "loss", "val_loss"]
-    assert pd.read_csv(folder / "history.csv")[columns].equals(
-        pd.read_csv(finished[0].folder / "history.csv")[columns]
-    )
 
 
 def test_a_half_written_checkpoint_is_not_loaded(finished, tmp_path):
