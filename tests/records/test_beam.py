@@ -71,6 +71,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 def converted(tiny_genome, tiny_genes, tmp_path_factory) -> tuple[Path, list[str]]:
     """A folder with conversions by each runner, and what they printed."""
     python, folder = _python(), tmp_path_factory.mktemp("beam")
+    own_path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     tables = {"joint": tiny_genome.tables("raw"), "genes": tiny_genes.tables()}
     tables["genes"].pop("contact")  # needs cooler
     for name, content in tables.items():
@@ -84,7 +85,7 @@ def converted(tiny_genome, tiny_genes, tmp_path_factory) -> tuple[Path, list[str
         [python, folder / "convert.py", folder],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), *own_path])},
     )
     assert run.returncode == 0, run.stderr
     return folder, run.stdout.splitlines()

@@ -15,7 +15,11 @@ def _run(tool, tmp_path, *arguments):
         [sys.executable, str(TOOLS / tool), *arguments],
         capture_output=True,
         text=True,
-        env={"PATH": "/usr/bin:/bin", "SEQEXP_DATA": str(tmp_path)},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(TOOLS.parent),
+            "SEQEXP_DATA": str(tmp_path),
+        },
     )
 
 
@@ -44,14 +48,26 @@ def test_kill_resume(tmp_path):
     assert "2 of 2 equal in every byte" in done.stdout
 
 
+def _table(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    return [line.strip("| ").split(" | ") for line in lines[2:]]
+
+
+@pytest.mark.slow
 def test_bench_convert(tmp_path):
     done = _run("bench_convert.py", tmp_path, "--repeats", "1")
     assert done.returncode == 0, done.stderr
-    routes = [line.split() for line in done.stdout.splitlines()[-2:]]
-    assert [(route[0], route[1]) for route in routes] == [
-        ("archive", "1,330"),
-        ("raw", "1,388"),
+    rows = _table(done.stdout)
+    assert [row[:3] for row in rows] == [
+        ["archive", "local, 1 process", "1,330"],
+        ["raw", "local, 1 process", "1,388"],
+        ["raw", "local, 2 processes", "1,388"],
+        ["raw", "as baskerville", "1,388"],
     ]
+    # One-hot float16 takes more than indices, in files and in memory.
+    ours, peer = rows[1], rows[3]
+    assert float(ours[-1]) < float(peer[-1]) and float(ours[-2]) < float(peer[-2])
+    assert "the human genome, stride 1,024, both strands (6,031,809" in done.stdout
 
 
 @pytest.mark.slow
@@ -59,7 +75,16 @@ def test_bench_convert_of_genes(tmp_path):
     options = ("--kind", "expression", "--genes", "12", "--repeats", "1")
     done = _run("bench_convert.py", tmp_path, *options)
     assert done.returncode == 0, done.stderr
-    fold, noise = (line.split() for line in done.stdout.splitlines()[-2:])
-    assert (fold[:2], noise[:2]) == (["fold", "12"], ["noise", "12"])
+    fold, *_, peer, noise = _table(done.stdout)
+    assert [row[2] for row in (fold, peer, noise)] == ["12"] * 3
     # Of what experiments give a record takes well under a megabyte.
     assert float(fold[-1]) < 300 < 1000 < float(noise[-1])
+    assert "the study's genes (18,377 windows) would take" in done.stdout
+
+
+@pytest.mark.slow
+def test_growth(tmp_path):
+    done = _run("bench_convert.py", tmp_path, "--growth", "10000")
+    assert done.returncode == 0, done.stderr
+    (row,) = _table(done.stdout)
+    assert row[0] == "10,000" and float(row[-1]) > 0
