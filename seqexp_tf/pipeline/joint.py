@@ -8,8 +8,9 @@ from seqexp_tf.errors import DatasetError
 from seqexp_tf.genome.alphabet import MASKED, UNKNOWN
 from seqexp_tf.pipeline.augment import random_reverse_complement
 from seqexp_tf.pipeline.config import PipelineConfig
-from seqexp_tf.pipeline.epochs import shuffled_batches
+from seqexp_tf.pipeline.epochs import prepared_batches
 from seqexp_tf.pipeline.masking import expression_mask, mask_sequence
+from seqexp_tf.pipeline.padding import padded_part
 from seqexp_tf.pipeline.reader import parse_batch, read_in_order
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.records.store import RecordStore
@@ -31,25 +32,28 @@ def training_batches(
 ) -> tuple[tf.data.Dataset, int]:
     """Returns endless training batches and the number of them in an epoch.
 
-    A batch is the same whether or not those before it were drawn in this process,
-    see ``shuffled_batches``.
+    A batch is the same whether or not those before it were drawn in this process, and
+    whatever the number of workers, see ``pipeline.epochs``.
 
     Args:
         store: a dataset of kind ``joint``.
-        batch_size: windows in a batch; an incomplete last batch is left out.
+        batch_size: windows in a batch of all workers; an incomplete last batch is
+            left out.
         masking: what is hidden; drawn afresh for every batch.
         pipeline: shuffling, caching, augmentation.
         seed: seed of the subset, of order and masks.
         max_windows: train on a subset of so many windows, see ``draw_subset``; 0
             on all.
         first_step: batch to begin with, of all epochs.
-        worker: index of this worker and number of workers.
+        worker: index of this worker and number of workers, each of which gets its
+            part of every batch.
 
     Returns:
         Batches of ``(inputs, targets, weights)``, see ``masked_example``.
 
     Raises:
-        DatasetError: another kind of dataset, or fewer windows than a batch.
+        DatasetError: another kind of dataset, fewer windows than a batch, or fewer
+            shards than streams.
     """
     check_kind(store)
     if masking.expression_spans > store.schema.window:
@@ -57,39 +61,49 @@ def training_batches(
             f"{store.folder}: masking.expression_spans is {masking.expression_spans}, "
             f"but windows have {store.schema.window:,} bases"
         )
-    records, steps = shuffled_batches(
+
+    def prepare(draw: tf.Tensor, batch: tf.Tensor):
+        parsed = parse_batch(batch, store.schema, "train")
+        seeds = tf.random.split(tf.stack([tf.constant(seed, tf.int64), draw]), 3)
+        if pipeline.reverse_complement:
+            parsed = random_reverse_complement(parsed, store.schema.by_name, seeds[0])
+        shape = (batch.shape[0], store.schema.window)
+        hidden = expression_mask(shape, masking, seeds[1])
+        visible, selected = mask_sequence(parsed["sequence"], masking, seeds[2])
+        return masked_example(parsed, hidden, visible, selected, masking)
+
+    return prepared_batches(
         store,
+        prepare,
+        worker=worker,
         batch_size=batch_size,
         pipeline=pipeline,
         seed=seed,
         max_windows=max_windows,
         first_step=first_step,
-        worker=worker,
     )
-
-    def prepare(step: tf.Tensor, batch: tf.Tensor):
-        parsed = parse_batch(batch, store.schema, "train")
-        seeds = tf.random.split(tf.stack([tf.constant(seed, tf.int64), step]), 3)
-        if pipeline.reverse_complement:
-            parsed = random_reverse_complement(parsed, store.schema.by_name, seeds[0])
-        shape = (batch_size, store.schema.window)
-        hidden = expression_mask(shape, masking, seeds[1])
-        visible, selected = mask_sequence(parsed["sequence"], masking, seeds[2])
-        return masked_example(parsed, hidden, visible, selected, masking)
-
-    batches = records.map(
-        prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    ).prefetch(tf.data.AUTOTUNE)
-    return batches, steps
 
 
 def evaluation_batches(
-    store: RecordStore, split: str, *, batch_size: int, masking: MaskingConfig
+    store: RecordStore,
+    split: str,
+    *,
+    batch_size: int,
+    masking: MaskingConfig,
+    worker: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
     """Returns the windows of a split in stored order, under their fixed masks.
 
     A regime that hides only expression, or only nucleotides, leaves the other
     stored mask aside. The last batch may be smaller.
+
+    Args:
+        store: a dataset of kind ``joint``.
+        split: which.
+        batch_size: windows in a batch.
+        masking: what is hidden.
+        worker: index of this worker and number of workers, which gets its part of
+            every batch; the last batch is filled up then, see ``padded_part``.
 
     Returns:
         Batches of ``(inputs, targets, weights)``, see ``masked_example``.
@@ -101,7 +115,17 @@ def evaluation_batches(
     def prepare(batch: tf.Tensor):
         return stored_example(parse_batch(batch, store.schema, split), masking)
 
-    return _in_order(store, split, batch_size, masking, prepare)
+    if worker is None:
+        return _in_order(store, split, batch_size, masking, prepare)
+
+    def weighted(batch: tf.Tensor, share: tf.Tensor):
+        inputs, targets, weights = prepare(batch)
+        return inputs, targets, {k: w * share[:, None] for k, w in weights.items()}
+
+    _check_masks(store, split, masking)
+    return padded_part(store, split, batch_size=batch_size, worker=worker).map(
+        weighted, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
 
 
 def scored_batches(
@@ -208,8 +232,7 @@ def _in_order(
     masking: MaskingConfig,
     prepare: Callable,
 ) -> tf.data.Dataset:
-    check_kind(store)
-    require_masks(store, split, masking)
+    _check_masks(store, split, masking)
     steps = -(-store.count(split) // batch_size)
     return (
         read_in_order(store, split)
@@ -218,6 +241,11 @@ def _in_order(
         .apply(tf.data.experimental.assert_cardinality(steps))
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def _check_masks(store: RecordStore, split: str, masking: MaskingConfig) -> None:
+    check_kind(store)
+    require_masks(store, split, masking)
 
 
 def _window_weights(scored: tf.Tensor) -> tf.Tensor:

@@ -16,7 +16,7 @@ def read_records(
     store: RecordStore,
     split: str,
     *,
-    worker: tuple[int, int] = (0, 1),
+    stream: tuple[int, int] = (0, 1),
     cache: bool = False,
     chosen: np.ndarray | None = None,
 ) -> tf.data.Dataset:
@@ -25,25 +25,21 @@ def read_records(
     Args:
         store: the dataset.
         split: ``train``, ``validation`` or ``test``.
-        worker: index of this worker and number of workers; shards are dealt out
-            as whole files.
+        stream: index of a stream and number of streams, to which shards are dealt
+            out as whole files.
         cache: keep serialised records in memory between epochs.
         chosen: bool by record in stored order; the others are passed over, though
             read from disk again every epoch unless cached. None keeps all.
 
     Raises:
-        DatasetError: fewer shards than workers.
+        DatasetError: fewer shards than streams.
     """
-    index, workers = worker
+    index, streams = stream
     paths = [str(path) for path in store.paths(split)]
-    if len(paths) < workers:
-        raise DatasetError(
-            f"{store.folder}: {split} has {len(paths)} shards for {workers} workers; "
-            f"convert again with output.min_shards={workers} or more"
-        )
+    check_streams(store, split, streams)
     compression = "GZIP" if store.schema.compression == "gzip" else ""
     first = np.cumsum([0, *(shard.records for shard in store.shards(split))])[:-1]
-    paths, first = paths[index::workers], first[index::workers]
+    paths, first = paths[index::streams], first[index::streams]
     wanted = None if chosen is None else tf.constant(chosen)
 
     def read_shard(path: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
@@ -63,6 +59,17 @@ def read_records(
         deterministic=True,
     )
     return records.cache() if cache else records
+
+
+def check_streams(store: RecordStore, split: str, streams: int) -> None:
+    """Raises DatasetError for fewer shards than streams."""
+    shards = len(store.shards(split))
+    if shards < streams:
+        raise DatasetError(
+            f"{store.folder}: {split} has {shards} shards, fewer than "
+            f"pipeline.streams, which is {streams}; convert again with "
+            f"output.min_shards={streams} or more"
+        )
 
 
 def read_in_order(store: RecordStore, split: str) -> tf.data.Dataset:

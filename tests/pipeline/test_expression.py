@@ -7,12 +7,12 @@ from seqexp_tf.config import build
 from seqexp_tf.errors import ConfigError, DatasetError
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig
 from seqexp_tf.pipeline.expression import (
-    INPUTS,
     evaluation_batches,
     gene_ids,
     scored_batches,
     training_batches,
 )
+from seqexp_tf.pipeline.gene_example import INPUTS
 from seqexp_tf.records.convert import convert
 from seqexp_tf.records.expression_recipe import ExpressionRecipe
 from seqexp_tf.records.store import RecordStore
@@ -187,16 +187,59 @@ def test_every_gene_once_an_epoch(store):
     assert seen[:10] != seen[10:]
 
 
-def test_a_subset_and_a_worker(store):
+def test_a_subset(store):
     pipeline = ExpressionPipelineConfig()
     options = {"inputs": ("features",), "pipeline": pipeline, "seed": 3}
     _, steps = training_batches(store, batch_size=2, max_windows=5, **options)
     assert steps == 2
-    counts = [
-        training_batches(store, batch_size=1, worker=(index, 2), **options)[1]
+
+
+def test_workers_have_parts_of_the_same_batches(store):
+    pipeline = ExpressionPipelineConfig(
+        window=60, shift=9, reverse_complement=True, streams=2
+    )
+
+    def batches(**options):
+        found, steps = training_batches(
+            store, batch_size=4, inputs=INPUTS, pipeline=pipeline, seed=4, **options
+        )
+        return list(found.take(4).as_numpy_iterator()), steps
+
+    whole, steps = batches()
+    assert steps == 1  # 10 genes in 3 shards: the second stream has 3 of them.
+    parts = [batches(worker=(index, 2))[0] for index in (0, 1)]
+    for step, (batch, *shares) in enumerate(zip(whole, *parts, strict=True)):
+        for index, (inputs, targets) in enumerate(shares):
+            rows = slice(2 * index, 2 * index + 2)
+            assert (targets["expression"] == batch[1]["expression"][rows]).all()
+            for name in INPUTS:
+                np.testing.assert_array_equal(inputs[name], batch[0][name][rows])
+        genes = gene_ids(
+            store, batch_size=4, pipeline=pipeline, seed=4, max_windows=0, step=step
+        )
+        table = store.windows("train").set_index("gene")
+        assert len(genes) == len(set(genes)) == 4
+        assert set(genes) <= set(table.index)
+
+
+def test_workers_share_out_every_gene_of_a_split_once(store):
+    options = {"inputs": ("features",), "pipeline": ExpressionPipelineConfig()}
+    plain = evaluation_batches(store, "train", batch_size=4, **options)
+    expected = np.concatenate([y["expression"] for _, y in plain.as_numpy_iterator()])
+    parts = [
+        list(
+            evaluation_batches(
+                store, "train", batch_size=4, worker=(index, 2), **options
+            ).as_numpy_iterator()
+        )
         for index in (0, 1)
     ]
-    assert sum(counts) == 10
+    both = [part for pair in zip(*parts, strict=True) for part in pair]
+    found = np.concatenate([targets["expression"] for _, targets, _ in both])
+    weights = np.concatenate([weights for _, _, weights in both])
+    assert found.size == 12
+    np.testing.assert_array_equal(found[:10], expected)
+    np.testing.assert_allclose(weights, [1.2] * 10 + [0.0] * 2, rtol=1e-6)
 
 
 def test_a_blacklist_is_blocked(tiny_genes, tmp_path):

@@ -205,18 +205,60 @@ class TestTrainingBatches:
         else:
             assert set(np.unique(inputs["expression"])) <= {0.0, 0.5, 1.0}
 
-    def test_workers_share_out_whole_shards(self, joint_store):
+    def test_streams_share_out_whole_shards(self, joint_store):
         shared = [
             record.numpy()
-            for worker in range(3)
-            for record in read_records(joint_store, "train", worker=(worker, 3))
+            for stream in range(3)
+            for record in read_records(joint_store, "train", stream=(stream, 3))
         ]
         everything = [record.numpy() for record in read_records(joint_store, "train")]
         assert sorted(shared) == sorted(everything)
 
-    def test_more_workers_than_shards_is_refused(self, joint_store):
-        with pytest.raises(DatasetError, match="4 shards for 5 workers"):
-            read_records(joint_store, "train", worker=(0, 5))
+    def test_more_streams_than_shards_is_refused(self, joint_store):
+        with pytest.raises(
+            DatasetError, match=r"4 shards, fewer than pipeline.streams"
+        ):
+            read_records(joint_store, "train", stream=(0, 5))
+
+    @pytest.mark.parametrize("workers", [2, 4])
+    def test_workers_have_parts_of_the_same_batches(self, joint_store, workers):
+        def batches(first_step=0, worker=(0, 1)):
+            found, steps = training_batches(
+                joint_store,
+                batch_size=8,
+                masking=MaskingConfig(),
+                pipeline=PipelineConfig(streams=4, reverse_complement=True),
+                seed=1,
+                first_step=first_step,
+                worker=worker,
+            )
+            return list(found.take(steps + 2).as_numpy_iterator()), steps
+
+        whole, steps = batches()
+        parts = [batches(worker=(index, workers))[0] for index in range(workers)]
+        for batch, *shares in zip(whole, *parts, strict=True):
+            joined = tf.nest.map_structure(lambda *a: np.concatenate(a), *shares)
+            assert _equal(batch, joined)
+        # Each stream draws masks of its own.
+        hidden = whole[0][2]["expression_logits"].reshape(4, 2, -1)
+        assert len({each.tobytes() for each in hidden}) == 4
+        assert _equal(whole[steps:], batches(first_step=steps)[0][:2])
+
+    def test_no_window_is_there_twice_in_an_epoch_of_streams(self, joint_store):
+        batches, steps = training_batches(
+            joint_store,
+            batch_size=4,
+            masking=MaskingConfig(),
+            pipeline=PipelineConfig(streams=2, cache="memory"),
+            seed=1,
+        )
+        for _ in range(2):
+            read = [
+                row.tobytes()
+                for _, labels, _ in batches.take(steps).as_numpy_iterator()
+                for row in labels["sequence_logits"]
+            ]
+            assert len(set(read)) == len(read) == 4 * steps
 
     def test_a_batch_larger_than_the_split_is_refused(self, joint_store):
         with pytest.raises(DatasetError, match="do not fill a batch"):
@@ -230,6 +272,33 @@ class TestTrainingBatches:
 
 
 class TestEvaluationBatches:
+    def test_workers_share_out_every_window_once(self, joint_store):
+        options = {"batch_size": 8, "masking": MaskingConfig()}
+        plain = evaluation_batches(joint_store, "test", **options)
+        whole = tf.nest.map_structure(
+            lambda *a: np.concatenate(a), *plain.as_numpy_iterator()
+        )
+        count = joint_store.count("test")
+        assert count % 8
+        parts = [
+            list(
+                evaluation_batches(
+                    joint_store, "test", worker=(index, 2), **options
+                ).as_numpy_iterator()
+            )
+            for index in (0, 1)
+        ]
+        assert len(parts[0]) == len(parts[1]) == -(-count // 8)
+        batches = [part for both in zip(*parts, strict=True) for part in both]
+        assert all(len(labels["sequence_logits"]) == 4 for _, labels, _ in batches)
+        joined = tf.nest.map_structure(lambda *a: np.concatenate(a), *batches)
+        inputs, labels, weights = tf.nest.map_structure(lambda a: a[:count], joined)
+        assert _equal(whole[:2], (inputs, labels))
+        for name, weight in weights.items():
+            factor = 8 * len(parts[0]) / count
+            np.testing.assert_allclose(weight, factor * whole[2][name], rtol=1e-6)
+            assert not joined[2][name][count:].any()
+
     def test_reads_the_stored_masks(self, joint_store):
         batches = evaluation_batches(
             joint_store, "test", batch_size=7, masking=MaskingConfig()
