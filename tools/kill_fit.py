@@ -96,6 +96,8 @@ def make_dataset(task: str, folder: Path) -> Path:
 
 def contents(run: Path) -> dict[str, Any]:
     """Returns every number that a finished run ends with."""
+    from seqexp_tf.training.callbacks import TIMES
+
     (checkpoint,) = (run / "checkpoints").iterdir()
     with np.load(checkpoint / "variables.npz") as file:
         found: dict[str, Any] = dict(file)
@@ -110,7 +112,7 @@ def contents(run: Path) -> dict[str, Any]:
     )
     with (run / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
-    return found | {"history": [{**row, "seconds": None} for row in rows]}
+    return found | {"history": [{**row, **dict.fromkeys(TIMES)} for row in rows]}
 
 
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:

@@ -21,6 +21,10 @@ from seqexp_tf.errors import ConfigError
 @click.option("--data", type=DATASET, help="Dataset folder, or a remote address.")
 @click.option("--out", type=FOLDER, help="Run folder.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of --out.")
+@click.option("--require-gpu", is_flag=True, help="Refuse to train without a GPU.")
+@click.option(
+    "--profile", is_flag=True, help="Trace a few steps for TensorBoard's profiler."
+)
 @click.option("--dry-run", is_flag=True, help="Check the configuration and print it.")
 @click.option("--list-presets", is_flag=True, help="List the built-in configurations.")
 def command(
@@ -31,6 +35,8 @@ def command(
     out: Path | None,
     overrides: tuple[str, ...],
     resume: bool,
+    require_gpu: bool,
+    profile: bool,
     dry_run: bool,
     list_presets: bool,
 ) -> None:
@@ -60,6 +66,10 @@ def command(
     10 minutes unless training.checkpoint_minutes or training.checkpoint_every (steps)
     say otherwise, and ends with the same model as if nothing had happened. SIGTERM
     and Ctrl-C save one first; the exit code is then 143 or 130.
+
+    Several GPUs of one machine are used without being told. For several machines, set
+    TF_CONFIG for each process and pipeline.streams to their number. The line of an
+    epoch says how fast it was, and which share of the time went into waiting for input.
 
     \b
     Example:
@@ -102,6 +112,8 @@ def command(
         store,
         out,
         resume=resume,
+        require_gpu=require_gpu,
+        profile=profile,
         show_bar=sys.stderr.isatty(),
         say=say,
     )

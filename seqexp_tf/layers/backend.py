@@ -42,6 +42,21 @@ def as_graph(function: Callable, *, compiled: bool) -> Callable:
     return tf.function(function, jit_compile=compiled or None, autograph=False)
 
 
+def replica() -> tuple[object, int]:
+    """Returns which replica of a model computes, and how many share its batch.
+
+    The parts of a batch are in the order of the replicas.
+    """
+    if ON_JAX:
+        return 0, 1
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None:
+        return 0, 1
+    return context.replica_id_in_sync_group, context.num_replicas_in_sync
+
+
 def current_graph() -> object | None:
     """Returns the TensorFlow graph that is being made, None where there is none."""
     if ON_JAX:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from seqexp_tf.layers.backend import beta_sample, digamma, log_gamma
+from seqexp_tf.layers.backend import beta_sample, digamma, log_gamma, replica
 
 TINY = 1e-8
 """Added to parameters that may come out as zero."""
@@ -212,6 +212,9 @@ class BetaProduct(Float32Layer):
 class BetaMask(Float32Layer):
     """The soft mask: a draw in training, the expectation at inference (section 4.2).
 
+    Where several replicas share a batch, each draws the masks of all and keeps its
+    own: they are those that one device would draw.
+
     Args:
         seed: of the draws; taken from Python's generator, which
             ``keras.utils.set_random_seed`` sets, if not given. The count of
@@ -250,7 +253,12 @@ class BetaMask(Float32Layer):
             [ops.convert_to_tensor(self.seed, "int32"), ops.cast(self.draws, "int32")]
         )
         self.draws.assign_add(1)
-        return beta_sample(alpha, beta, seed)
+        index, replicas = replica()
+        if replicas == 1:
+            return beta_sample(alpha, beta, seed)
+        whole = (ops.tile(values, (replicas, 1)) for values in (alpha, beta))
+        drawn = beta_sample(*whole, seed)
+        return ops.reshape(drawn, (replicas, *ops.shape(alpha)))[index]
 
     def compute_output_shape(self, input_shape):
         return input_shape[:-1]

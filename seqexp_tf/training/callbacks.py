@@ -17,6 +17,10 @@ from seqexp_tf.training.checkpoints import Metrics, Progress, save_checkpoint
 from seqexp_tf.training.plan import Plan
 from seqexp_tf.training.run import CHECKPOINTS, HISTORY
 from seqexp_tf.training.task import Task
+from seqexp_tf.training.throughput import Throughput
+
+TIMES = ("seconds", *Throughput.COLUMNS)
+"""Columns of a history that no two fits have in common."""
 
 FindFault = Callable[..., str]
 """Model and keyword ``step`` (from 0) to what in its batch made the loss not finite."""
@@ -34,6 +38,7 @@ class RunRecorder(keras.callbacks.Callback):
         patience: validations without improvement before training stops; 0 = never.
         progress: of the fit; kept up to date.
         find_fault: asked when the loss is not finite.
+        writes: whether to write at all; of several workers, one does.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class RunRecorder(keras.callbacks.Callback):
         patience: int,
         progress: Progress,
         find_fault: FindFault,
+        writes: bool = True,
     ):
         super().__init__()
         self.folder = folder
@@ -53,6 +59,7 @@ class RunRecorder(keras.callbacks.Callback):
         self.patience = patience
         self.find_fault = find_fault
         self.progress = progress
+        self.writes = writes
         self._began = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -73,7 +80,8 @@ class RunRecorder(keras.callbacks.Callback):
         bad = self.task.bad_step(self.model)
         if bad is not None:
             self._stop_at(bad, logs["loss"])
-        columns = self.task.columns(logs)
+        speed = {k: logs[k] for k in Throughput.COLUMNS if k in logs}
+        columns = self.task.columns({k: logs[k] for k in logs if k not in speed})
         score = columns[self.task.monitored]
         if not math.isfinite(score):
             raise self._diverged(
@@ -85,27 +93,31 @@ class RunRecorder(keras.callbacks.Callback):
             {
                 **self.task.position(finished, self.plan),
                 "seconds": round(self._seconds(), 1),
+                **{name: round(value, 4) for name, value in speed.items()},
                 **columns,
             }
         )
         progress.seconds = 0.0
-        write_history(self.folder / HISTORY, progress.history)
         improved = score < progress.best
         if improved:
             progress.best, progress.best_epoch = score, finished
-        save_checkpoint(
-            self.folder / CHECKPOINTS, self.model, progress, improved=improved
-        )
+        if self.writes:
+            write_history(self.folder / HISTORY, progress.history)
+            save_checkpoint(
+                self.folder / CHECKPOINTS, self.model, progress, improved=improved
+            )
         if self.stops_after(finished):
             self.model.stop_training = True
 
-    def save(self, metrics: Metrics) -> Path:
-        """Saves a checkpoint between two validations and returns it.
+    def save(self, metrics: Metrics) -> Path | None:
+        """Saves a checkpoint between two validations and returns it, if this writes.
 
         Args:
             metrics: of the period under way.
         """
         self.progress.seconds = self._seconds()
+        if not self.writes:
+            return None
         return save_checkpoint(
             self.folder / CHECKPOINTS, self.model, self.progress, metrics=metrics
         )
@@ -170,8 +182,10 @@ class EpochReport(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._bar.close()
         seconds = time.monotonic() - self._began
+        speed = f"{logs[Throughput.SPEED]:,.0f} {self.task.examples}/s"
         self.say(
             f"{self.task.place(epoch + 1, self.plan)} {seconds:6.1f} s  "
+            f"{speed}, input wait {logs[Throughput.WAIT]:.1%}  "
             f"train {self.task.summary(logs, '')}  "
             f"validation {self.task.summary(logs, 'val_')}"
         )

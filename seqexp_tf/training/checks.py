@@ -53,3 +53,13 @@ def loop_options(config: Any) -> None:
     )
     zero_or_more(config, "checkpoint_every", zero="none by steps")
     none_negative(config, "checkpoint_minutes")
+
+
+def equal_streams(config: Any) -> None:
+    """Raises ConfigError for a run whose batches cannot be cut into its streams."""
+    streams, size = config.pipeline.streams, config.training.batch_size
+    require(
+        size % streams == 0,
+        f"pipeline.streams is {streams}; it must divide training.batch_size, which is "
+        f"{size}",
+    )

@@ -20,6 +20,7 @@ from seqexp_tf.pipeline.config import PipelineConfig
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.training.checks import (
     at_least_one,
+    equal_streams,
     loop_options,
     none_negative,
     positive,
@@ -47,13 +48,12 @@ class TrainingConfig:
         final_fraction: learning rate at the end, as a share of the peak; the
             cosine between is Loshchilov & Hutter 2017.
         weight_decay: AdamW decay of kernels; biases and norms have none.
-        clip_norm: largest global gradient norm; under a mirrored strategy, of each
-            replica's share of the gradient.
+        clip_norm: largest global norm of the gradient, that of the whole batch.
         expression_weight: weight of the expression loss.
         sequence_weight: weight of the nucleotide loss.
         accumulate_steps: batches whose gradients are averaged into one update, as
             if they were one batch so many times larger; a rest at the end of the
-            fit is left out. On one device only.
+            fit is left out.
         ema_decay: share of the moving average of weights that an update leaves, for
             example 0.999; the averaged weights are those validated, kept and
             exported. 0 for no average.
@@ -64,12 +64,15 @@ class TrainingConfig:
         checkpoint_minutes: minutes between checkpoints; 0 for none by time.
         precision: ``float32``, ``bfloat16`` (mixed: float32 variables), or
             ``auto``: bfloat16 where the hardware computes in it.
-        strategy: ``single``, ``mirrored``, or ``auto``: mirrored over all GPUs
-            when there are several.
+        strategy: ``single``; ``mirrored`` over the GPUs of this machine;
+            ``multiworker`` over the processes that ``TF_CONFIG`` names; or ``auto``:
+            multiworker where it names several, mirrored where there are several GPUs.
         max_windows: train on a subset of so many windows, drawn by ``seed`` over
             the whole split and kept for the run; 0 trains on all.
         initial_run: folder of a finished run of the same model whose weights to
             begin with; drawn at random if not given.
+        wandb_project: project of Weights & Biases that the history is logged to, too;
+            needs ``wandb``. Not logged there if not given.
         seed: seed of the initial weights, subset, order and masks.
     """
 
@@ -90,9 +93,10 @@ class TrainingConfig:
     checkpoint_every: int = 0
     checkpoint_minutes: float = 10.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    strategy: Literal["auto", "single", "mirrored"] = "auto"
+    strategy: Literal["auto", "single", "mirrored", "multiworker"] = "auto"
     max_windows: int = 0
     initial_run: str | None = None
+    wandb_project: str | None = None
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -139,6 +143,7 @@ class RunConfig:
             "masking hides nothing; raise masking.expression_fraction or "
             "masking.sequence_fraction",
         )
+        equal_streams(self)
 
     @property
     def hidden(self) -> tuple[str, ...]:

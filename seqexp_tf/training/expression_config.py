@@ -7,6 +7,7 @@ from seqexp_tf.config import require
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig
 from seqexp_tf.training.checks import (
     at_least_one,
+    equal_streams,
     loop_options,
     none_negative,
     positive,
@@ -44,6 +45,7 @@ class ExpressionTrainingConfig:
         strategy: as in ``TrainingConfig``.
         max_windows: train on so many genes, drawn by ``seed``; 0 on all.
         initial_run: as in ``TrainingConfig``.
+        wandb_project: as in ``TrainingConfig``.
         seed: seed of the initial weights, subset, order and sampled masks.
     """
 
@@ -68,9 +70,10 @@ class ExpressionTrainingConfig:
     checkpoint_every: int = 0
     checkpoint_minutes: float = 10.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    strategy: Literal["auto", "single", "mirrored"] = "auto"
+    strategy: Literal["auto", "single", "mirrored", "multiworker"] = "auto"
     max_windows: int = 0
     initial_run: str | None = None
+    wandb_project: str | None = None
     seed: int = 2222
 
     def __post_init__(self) -> None:
@@ -119,3 +122,6 @@ class ExpressionRunConfig:
     model: dict[str, Any]
     training: ExpressionTrainingConfig
     pipeline: ExpressionPipelineConfig = ExpressionPipelineConfig()
+
+    def __post_init__(self) -> None:
+        equal_streams(self)

@@ -6,15 +6,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seqexp_tf.errors import DatasetError
 from seqexp_tf.models.shape import ExpressionShape, expression_shape
+from seqexp_tf.pipeline.epochs import epoch_steps
 from seqexp_tf.pipeline.expression import (
     check_shift,
     evaluation_batches,
     gene_ids,
     training_batches,
 )
-from seqexp_tf.pipeline.subset import subset_size
 from seqexp_tf.records.schema import Schema
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.training import hardware
@@ -58,6 +57,7 @@ class ExpressionTask(Task):
 
     monitored = "val_mse"
     monitored_name = "validation MSE"
+    examples = "genes"
     config: ExpressionRunConfig
 
     def shape(self, schema: Schema) -> ExpressionShape:
@@ -68,14 +68,13 @@ class ExpressionTask(Task):
 
     def plan(self, store: RecordStore) -> Plan:
         training = self.config.training
-        genes = subset_size(store.count("train"), training.max_windows)
-        epoch = genes // training.batch_size
-        if epoch == 0:
-            raise DatasetError(
-                f"{store.folder}: {genes} training genes do not fill a batch of "
-                f"{training.batch_size}; lower training.batch_size"
-                + (" or raise training.max_windows" if training.max_windows else "")
-            )
+        epoch = epoch_steps(
+            store,
+            batch_size=training.batch_size,
+            streams=self.config.pipeline.streams,
+            max_windows=training.max_windows,
+            seed=training.seed,
+        )
         return Plan(
             epoch=epoch,
             period=training.validate_every or epoch,
@@ -88,7 +87,13 @@ class ExpressionTask(Task):
         )
 
     def training_batches(
-        self, model: keras.Model, store: RecordStore, plan: Plan, *, first_step: int
+        self,
+        model: keras.Model,
+        store: RecordStore,
+        plan: Plan,
+        *,
+        first_step: int,
+        worker: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
         training = self.config.training
         batches, _ = training_batches(
@@ -99,12 +104,17 @@ class ExpressionTask(Task):
             seed=training.seed,
             max_windows=training.max_windows,
             first_step=first_step,
+            worker=worker,
             given=given_channel(self.config),
         )
         return _with_every_output(batches, model)
 
     def validation_batches(
-        self, model: keras.Model, store: RecordStore
+        self,
+        model: keras.Model,
+        store: RecordStore,
+        *,
+        worker: tuple[int, int] | None = None,
     ) -> tf.data.Dataset:
         batches = evaluation_batches(
             store,
@@ -113,6 +123,7 @@ class ExpressionTask(Task):
             inputs=input_names(model),
             pipeline=self.config.pipeline,
             given=given_channel(self.config),
+            worker=worker,
         )
         return _with_every_output(batches, model)
 
@@ -263,12 +274,20 @@ def _decays(variable: keras.Variable) -> bool:
 
 
 def _with_every_output(batches: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
-    """Gives outputs without a target one that nothing looks at; Keras asks for it."""
+    """Gives outputs without a target one that nothing looks at; Keras asks for it.
+
+    Weights, if there are any, are those of every output.
+    """
     names = output_names(model)
 
-    def add(inputs: Mapping[str, tf.Tensor], targets: Mapping[str, tf.Tensor]):
+    def add(
+        inputs: Mapping[str, tf.Tensor],
+        targets: Mapping[str, tf.Tensor],
+        *weights: tf.Tensor,
+    ):
         unused = tf.zeros_like(targets["expression"])
-        return inputs, {name: targets.get(name, unused) for name in names}
+        every = {name: targets.get(name, unused) for name in names}
+        return inputs, every, *(dict.fromkeys(names, each) for each in weights)
 
     return batches.map(add)
 

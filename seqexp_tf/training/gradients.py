@@ -81,12 +81,23 @@ def gradient_meter(
 def _tensorflow(model: keras.Model, head: Sequence[keras.Variable], losses: Losses):
     import tensorflow as tf
 
-    @tf.function(jit_compile=hardware.compiles())
-    def measure(inputs, targets):
+    strategy = model.distribute_strategy
+    with strategy.scope():
+        compiled = hardware.compiles()
+
+    def gradients(inputs, targets):
         with tf.GradientTape(persistent=True) as tape:
             parts = losses(targets, model(inputs, training=True))
         zero = tf.UnconnectedGradients.ZERO
         return [tape.gradient(part, head, unconnected_gradients=zero) for part in parts]
+
+    @tf.function(jit_compile=compiled, autograph=False)
+    def measure(inputs, targets):
+        found = strategy.run(gradients, args=(inputs, targets))
+        # Every replica measures the same.
+        return tf.nest.map_structure(
+            lambda each: strategy.experimental_local_results(each)[0], found
+        )
 
     return measure
 

@@ -29,12 +29,12 @@ class GuardedAdamW(AveragedAdamW):
             name="bad_step",
         )
 
-    def apply(self, grads, trainable_variables=None):
+    def apply_total(self, grads, trainable_variables=None):
         finite = ops.all(
             ops.stack([ops.isfinite(ops.sum(ops.square(grad))) for grad in grads])
         )
         grads = [ops.where(finite, grad, ops.zeros_like(grad)) for grad in grads]
-        super().apply(grads, trainable_variables)
+        super().apply_total(grads, trainable_variables)
         # Of batches, where ``iterations`` counts updates.
         step = ops.cast(self._iterations, "int32")
         known = ops.convert_to_tensor(self.bad_step)

@@ -1,6 +1,5 @@
 """Devices, precision and distribution, decided once and said aloud."""
 
-import contextlib
 from pathlib import Path
 from typing import Literal
 
@@ -34,36 +33,25 @@ def gpus() -> list[str]:
 
 
 def compiles() -> bool:
-    """Returns whether XLA compiles the steps: always under JAX, else on a GPU.
+    """Returns whether XLA compiles the steps: always under JAX, else on one GPU.
 
-    On a CPU, TensorFlow's own convolutions (oneDNN) are the faster ones.
+    It cannot compile what replicas on several devices do together. On a CPU,
+    TensorFlow's own convolutions (oneDNN) are the faster ones.
     """
-    return keras.backend.backend() == "jax" or bool(gpus())
+    if keras.backend.backend() == "jax":
+        return True
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync == 1 and bool(gpus())
 
 
-def distribution(
-    strategy: Literal["auto", "single", "mirrored"],
-) -> contextlib.AbstractContextManager:
-    """Returns the scope a model is built and compiled in."""
-    if strategy == "single" or (strategy == "auto" and len(gpus()) < 2):
-        return contextlib.nullcontext()
-    if keras.backend.backend() != "tensorflow":
+def require_gpu() -> None:
+    """Raises RunError where the backend sees no GPU."""
+    if not gpus():
         raise RunError(
-            "training.strategy=mirrored needs the TensorFlow backend; "
-            "set KERAS_BACKEND=tensorflow or training.strategy=single"
+            f"--require-gpu: {keras.backend.backend()} sees no GPU; `seqexp-tf doctor` "
+            "says what is missing (driver, CUDA libraries, CUDA_VISIBLE_DEVICES)"
         )
-    import tensorflow as tf
-
-    return tf.distribute.MirroredStrategy().scope()
-
-
-def replicas() -> int:
-    """Returns among how many replicas the current scope splits a batch."""
-    if keras.backend.backend() != "tensorflow":
-        return 1
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def describe() -> str:

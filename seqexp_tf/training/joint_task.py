@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seqexp_tf.pipeline.epochs import epoch_steps
 from seqexp_tf.pipeline.joint import evaluation_batches, training_batches
-from seqexp_tf.pipeline.subset import subset_size
 from seqexp_tf.records.schema import Schema
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.training import hardware
@@ -33,6 +33,7 @@ class JointTask(Task):
 
     monitored = "val_loss"
     monitored_name = "validation loss"
+    examples = "windows"
     config: RunConfig
 
     def shape(self, schema: Schema | None) -> None:
@@ -40,15 +41,26 @@ class JointTask(Task):
 
     def plan(self, store: RecordStore) -> Plan:
         training = self.config.training
-        windows = subset_size(store.count("train"), training.max_windows)
-        epoch = max(windows // training.batch_size, 1)
+        epoch = epoch_steps(
+            store,
+            batch_size=training.batch_size,
+            streams=self.config.pipeline.streams,
+            max_windows=training.max_windows,
+            seed=training.seed,
+        )
         return Plan(epoch=epoch, period=epoch, total=training.epochs * epoch)
 
     def compile(self, model: keras.Model, plan: Plan) -> None:
         compile_joint(model, self.config.training, plan)
 
     def training_batches(
-        self, model: keras.Model, store: RecordStore, plan: Plan, *, first_step: int
+        self,
+        model: keras.Model,
+        store: RecordStore,
+        plan: Plan,
+        *,
+        first_step: int,
+        worker: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
         training = self.config.training
         batches, _ = training_batches(
@@ -59,17 +71,23 @@ class JointTask(Task):
             seed=training.seed,
             max_windows=training.max_windows,
             first_step=first_step,
+            worker=worker,
         )
         return batches
 
     def validation_batches(
-        self, model: keras.Model, store: RecordStore
+        self,
+        model: keras.Model,
+        store: RecordStore,
+        *,
+        worker: tuple[int, int] | None = None,
     ) -> tf.data.Dataset:
         return evaluation_batches(
             store,
             "validation",
             batch_size=self.config.training.batch_size,
             masking=self.config.masking,
+            worker=worker,
         )
 
     def describe(self, plan: Plan) -> str:

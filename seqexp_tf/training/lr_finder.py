@@ -70,7 +70,7 @@ def find_rate(
     """Trains for some steps while the learning rate rises, and writes nothing.
 
     Everything but the schedule is that of the run: model, masks, batches, clipping,
-    decay. The sweep ends early where the loss explodes.
+    decay; all on one device. The sweep ends early where the loss explodes.
 
     Args:
         config: of the run to be.
@@ -97,16 +97,15 @@ def find_rate(
     plan = task.plan(store)
     initial = initial_run(config)
     keras.utils.set_random_seed(config.training.seed)
-    with hardware.distribution(config.training.strategy):
-        policy = hardware.compute_policy(config.training.precision)
-        model = task.build(store.schema, policy)
-        task.compile(model, plan)
-        if initial is not None:
-            model.set_weights(initial.load_model().get_weights())
-        ratio = highest / lowest
-        model.optimizer.learning_rate = keras.optimizers.schedules.ExponentialDecay(
-            lowest, decay_steps=steps - 1, decay_rate=ratio
-        )
+    policy = hardware.compute_policy(config.training.precision)
+    model = task.build(store.schema, policy)
+    task.compile(model, plan)
+    if initial is not None:
+        model.set_weights(initial.load_model().get_weights())
+    ratio = highest / lowest
+    model.optimizer.learning_rate = keras.optimizers.schedules.ExponentialDecay(
+        lowest, decay_steps=steps - 1, decay_rate=ratio
+    )
     watch = _Watch()
     with damage_named(store), compiled_layers():
         model.fit(

@@ -30,10 +30,12 @@ class Task(ABC):
     Attributes:
         monitored: the column of the history by which a model is the best so far.
         monitored_name: what it is called in a line for the user.
+        examples: what it is trained on, in a line for the user.
     """
 
     monitored: str
     monitored_name: str
+    examples: str
 
     def __init__(self, config: AnyRunConfig):
         self.config = config
@@ -83,15 +85,38 @@ class Task(ABC):
 
     @abstractmethod
     def training_batches(
-        self, model: keras.Model, store: RecordStore, plan: Plan, *, first_step: int
+        self,
+        model: keras.Model,
+        store: RecordStore,
+        plan: Plan,
+        *,
+        first_step: int,
+        worker: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
-        """Returns endless training batches from a step on, whatever ran before."""
+        """Returns endless training batches from a step on, whatever ran before.
+
+        Args:
+            model: which reads them.
+            store: the dataset.
+            plan: steps of the fit.
+            first_step: counted from 0.
+            worker: index of this worker and number of workers, each of which gets its
+                part of every batch.
+        """
 
     @abstractmethod
     def validation_batches(
-        self, model: keras.Model, store: RecordStore
+        self,
+        model: keras.Model,
+        store: RecordStore,
+        *,
+        worker: tuple[int, int] | None = None,
     ) -> tf.data.Dataset:
-        """Returns the validation windows, each once."""
+        """Returns the validation windows, each once.
+
+        With ``worker``, as in ``training_batches``, batches are all of one size, and
+        what fills up the last one has weight zero.
+        """
 
     @abstractmethod
     def describe(self, plan: Plan) -> str:

@@ -1,15 +1,16 @@
 """Configuration and dataset become a run."""
 
+import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from seqexp_tf.config import dump
 from seqexp_tf.errors import RunError
@@ -24,14 +25,14 @@ from seqexp_tf.training import hardware
 from seqexp_tf.training.callbacks import EpochReport, RunRecorder
 from seqexp_tf.training.checkpoints import (
     BEST,
-    Metrics,
     Progress,
     last_checkpoint,
     restore_checkpoint,
 )
 from seqexp_tf.training.config import AnyRunConfig, TrainingConfig, model_config
-from seqexp_tf.training.interrupt import StopRequest
+from seqexp_tf.training.course import place, train
 from seqexp_tf.training.joint_task import compile_joint
+from seqexp_tf.training.loggers import loggers, require_wandb
 from seqexp_tf.training.plan import Plan
 from seqexp_tf.training.run import (
     CHECKPOINTS,
@@ -42,9 +43,8 @@ from seqexp_tf.training.run import (
     Run,
     describe_dataset,
 )
-from seqexp_tf.training.step_checkpoints import StepCheckpoints
-from seqexp_tf.training.task import Task, task_of
-from seqexp_tf.training.weight_average import AverageValidation
+from seqexp_tf.training.strategy import open_distribution
+from seqexp_tf.training.task import task_of
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +55,15 @@ def fit(
     folder: str | os.PathLike,
     *,
     resume: bool = False,
+    require_gpu: bool = False,
+    profile: bool = False,
     show_bar: bool = False,
     say: Callable[[str], None] = _log.info,
 ) -> Run:
     """Trains a model and leaves a run folder.
+
+    Of several workers, each calls this with the same arguments, before TensorFlow has
+    computed anything; the first one writes the folder and says how it goes.
 
     Asked to stop by SIGTERM or SIGINT, it saves a checkpoint after the running batch
     and raises SystemExit or KeyboardInterrupt.
@@ -68,14 +73,20 @@ def fit(
         store: a dataset with train and validation windows.
         folder: the run folder; must not hold a run unless ``resume``.
         resume: go on from the last checkpoint of ``folder``.
+        require_gpu: refuse to train without one.
+        profile: trace a few steps for TensorBoard.
         show_bar: show a progress bar on the terminal.
         say: called with lines for the user.
 
     Raises:
+        ConfigError: the batch cannot be shared by the replicas, ``TF_CONFIG`` is
+            malformed.
         RunError: the folder holds another run, or training went wrong.
         DatasetError: the dataset is damaged; names the shard.
     """
     folder = Path(folder)
+    if require_gpu:
+        hardware.require_gpu()
     require_whole(store)
     task = task_of(config)
     task.check(store)
@@ -83,22 +94,37 @@ def fit(
     initial = initial_run(config)
     checkpoint = _checkpoint_of(folder, config, store, resume)
     training = config.training
+    require_wandb(training.wandb_project)
+    distribution = open_distribution(
+        training.strategy,
+        batch_size=training.batch_size,
+        streams=config.pipeline.streams,
+    )
     keras.utils.set_random_seed(training.seed)
     policy = hardware.compute_policy(training.precision)
-    say(f"{hardware.describe()}, {policy}")
+    say(f"{hardware.describe()}, {policy}{distribution.describe()}")
+    if not distribution.chief:
+        say, show_bar = _log.debug, False
 
     progress, metrics = Progress(), None
-    with hardware.distribution(training.strategy):
+    with distribution.losses_named(folder), distribution.scope():
+        distribution.check_alike(
+            {
+                "configuration": zlib.crc32(dump(config).encode()),
+                "dataset": int(store.fingerprint[:8], 16),
+                "checkpoint": zlib.crc32(checkpoint.name.encode()) if checkpoint else 0,
+            }
+        )
         model = task.build(store.schema, policy)
         task.compile(model, plan)
         if checkpoint is not None:
             progress, metrics = restore_checkpoint(checkpoint, model)
-            say(f"going on after {_place(task, plan, progress)} ({checkpoint})")
+            say(f"going on after {place(task, plan, progress)} ({checkpoint})")
         elif initial is not None:
             model.set_weights(initial.load_model().get_weights())
             say(f"begins with the weights of {initial.folder}")
     # Only now, so that a model that cannot be built leaves no run behind.
-    if not (folder / CONFIG).exists():
+    if distribution.chief and not (folder / CONFIG).exists():
         _begin_folder(folder, config, store)
     if training.max_windows:
         say(describe_subset(store.count("train"), training.max_windows))
@@ -113,12 +139,22 @@ def fit(
         patience=training.patience,
         progress=progress,
         find_fault=partial(task.find_fault, store=store, plan=plan),
+        writes=distribution.chief,
     )
-    # Also the validation between is traced in there.
-    with damage_named(store), compiled_layers():
-        _train(task, model, store, plan, recorder, metrics, say, show_bar)
-    best = last_checkpoint(folder / CHECKPOINTS) / BEST
-    write_atomically(folder / MODEL, best.read_bytes())
+    with contextlib.ExitStack() as during:
+        during.enter_context(distribution.losses_named(folder))
+        during.enter_context(damage_named(store))
+        # Also the validation between is traced in there.
+        during.enter_context(compiled_layers())
+        reports = [EpochReport(say, show_bar, task=task, plan=plan), recorder]
+        if distribution.chief:
+            logs = loggers(config, recorder, profile=profile)
+            reports += during.enter_context(logs)
+        train(task, model, store, plan, distribution, recorder, metrics, reports, say)
+        if distribution.chief:
+            best = last_checkpoint(folder / CHECKPOINTS) / BEST
+            write_atomically(folder / MODEL, best.read_bytes())
+        distribution.wait()
     say(
         f"best {task.name_period(progress.best_epoch, plan)}: "
         f"{task.monitored_name} {progress.best:.4f}; {folder / MODEL}"
@@ -149,87 +185,6 @@ def compile_model(model: keras.Model, training: TrainingConfig, steps: int) -> N
     """
     plan = Plan(epoch=steps, period=steps, total=training.epochs * steps)
     compile_joint(model, training, plan)
-
-
-def _train(
-    task: Task,
-    model: keras.Model,
-    store: RecordStore,
-    plan: Plan,
-    recorder: RunRecorder,
-    metrics: Metrics | None,
-    say: Callable[[str], None],
-    show_bar: bool,
-) -> None:
-    """Runs the steps that are left, unless patience has run out before."""
-    training, progress = task.config.training, recorder.progress
-    validation = task.validation_batches(model, store)
-    average, stop = AverageValidation(), StopRequest()
-    callbacks = [
-        average,
-        *task.callbacks(model, validation),
-        EpochReport(say, show_bar, task=task, plan=plan),
-        recorder,
-        StepCheckpoints(
-            recorder,
-            average=average,
-            stop=stop,
-            every=training.checkpoint_every,
-            minutes=training.checkpoint_minutes,
-            metrics=metrics,
-            say=say,
-        ),
-        keras.callbacks.TensorBoard(recorder.folder / "tensorboard"),
-    ]
-    if metrics is not None:
-        # Metrics have no state to be restored before they have met a batch.
-        model.evaluate(validation.take(1), verbose=0)
-    finished = len(progress.history)
-    legs = plan.legs(finished, plan.begun(progress.step, finished))
-    with stop.listen():
-        for first, last, steps in legs:
-            if recorder.stops_after(first):
-                break
-            if not steps:
-                _validate(model, validation, callbacks, first)
-                continue
-            model.fit(
-                task.training_batches(model, store, plan, first_step=progress.step),
-                validation_data=validation,
-                epochs=last,
-                initial_epoch=first,
-                steps_per_epoch=steps,
-                shuffle=False,
-                callbacks=callbacks,
-                verbose=0,
-            )
-
-
-def _validate(
-    model: keras.Model,
-    validation: tf.data.Dataset,
-    callbacks: Sequence[keras.callbacks.Callback],
-    epoch: int,
-) -> None:
-    """Ends a period whose batches are all done as ``fit`` would."""
-    told = keras.callbacks.CallbackList(
-        list(callbacks), model=model, epochs=epoch + 1, steps=0
-    )
-    told.on_train_begin()
-    told.on_epoch_begin(epoch)
-    logs = model.get_metrics_result()
-    found = model.evaluate(validation, callbacks=told, return_dict=True, verbose=0)
-    logs |= {f"val_{name}": value for name, value in found.items()}
-    told.on_epoch_end(epoch, logs)
-    told.on_train_end(logs)
-
-
-def _place(task: Task, plan: Plan, progress: Progress) -> str:
-    """Returns what the user knows the last batch as, or the last validation."""
-    finished = len(progress.history)
-    if plan.begun(progress.step, finished):
-        return task.name_step(progress.step - 1, plan)
-    return task.name_period(finished, plan)
 
 
 def initial_run(config: AnyRunConfig) -> Run | None:

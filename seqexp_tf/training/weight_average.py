@@ -11,12 +11,11 @@ from typing import Any
 import keras
 from keras.ops import convert_to_numpy
 
-from seqexp_tf.errors import RunError
-from seqexp_tf.training import hardware
+from seqexp_tf.training.replicated_adamw import ReplicatedAdamW
 
 
 @keras.saving.register_keras_serializable("seqexp_tf")
-class AveragedAdamW(keras.optimizers.AdamW):
+class AveragedAdamW(ReplicatedAdamW):
     """AdamW whose average of weights never takes their place by itself.
 
     Keras would put it there at the end of each call of ``fit``, of which a training
@@ -34,19 +33,9 @@ def update_options(*, accumulate_steps: int, ema_decay: float) -> dict[str, Any]
         accumulate_steps: batches whose gradients are averaged into one update.
         ema_decay: share of the average of weights that an update leaves; 0 for no
             average.
-
-    Raises:
-        RunError: gradients of several batches, on several devices.
     """
     options: dict[str, Any] = {}
     if accumulate_steps > 1:
-        if hardware.replicas() > 1:
-            # TensorFlow sums gradients over devices outside of control flow only.
-            raise RunError(
-                f"training.accumulate_steps is {accumulate_steps}, but "
-                f"{hardware.replicas()} devices share each batch; raise "
-                "training.batch_size instead, or set training.strategy=single"
-            )
         options["gradient_accumulation_steps"] = accumulate_steps
     if ema_decay:
         # Keras moves the average after each batch, though weights change only after

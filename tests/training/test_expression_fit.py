@@ -11,6 +11,7 @@ from keras.ops import convert_to_numpy
 
 from seqexp_tf.errors import ConfigError, DatasetError, RunError
 from seqexp_tf.pipeline.expression import gene_ids
+from seqexp_tf.training.callbacks import TIMES
 from seqexp_tf.training.config import read_run_config
 from seqexp_tf.training.expression_task import ExpressionTask
 from seqexp_tf.training.run import Run
@@ -73,7 +74,7 @@ def test_a_run_folder_is_complete(finished, gene_store):
         "validation",
         "step",
         "epoch",
-        "seconds",
+        *TIMES,
         *measured,
         *gradients,
         *(f"val_{name}" for name in measured),
@@ -140,9 +141,9 @@ def test_weight_decay_spares_vectors_and_state_matrices(gene_store):
     assert {"bias", "A_log", "D"} <= spared
 
 
-def _with_nan(self, model, store, plan, *, first_step):
+def _with_nan(self, model, store, plan, *, first_step, **options):
     """Training batches whose step 15 (from 0) has NaN signals for its fourth gene."""
-    batches = UNDISTURBED(self, model, store, plan, first_step=first_step)
+    batches = UNDISTURBED(self, model, store, plan, first_step=first_step, **options)
 
     def spoil(step, batch):
         inputs, targets = batch
@@ -230,7 +231,9 @@ def test_it_begins_with_the_weights_of_another_run(finished, gene_store, tmp_pat
 
 
 def test_fewer_genes_than_a_batch_are_refused(gene_store, tmp_path):
-    with pytest.raises(DatasetError, match="99 training genes do not fill a batch of"):
+    with pytest.raises(
+        DatasetError, match="99 training windows do not fill a batch of"
+    ):
         fit(_config("training.batch_size=200"), gene_store, tmp_path / "run")
     config = _config("training.max_windows=7")
     with pytest.raises(DatasetError, match="lower training.batch_size or raise"):

@@ -1,7 +1,5 @@
 """Precision, compilation and distribution as the machine decides them."""
 
-import contextlib
-
 import keras
 import pytest
 import tensorflow as tf
@@ -79,30 +77,16 @@ def test_xla_compiles_on_gpus_and_always_under_jax(
     assert hardware.compiles() is expected
 
 
-@pytest.mark.parametrize(
-    ("strategy", "gpus"), [("single", 0), ("single", 4), ("auto", 0), ("auto", 1)]
-)
-def test_one_device_needs_no_strategy(machine, strategy, gpus):
-    machine(gpus=gpus)
-    assert isinstance(hardware.distribution(strategy), contextlib.nullcontext)
-
-
-@pytest.mark.parametrize(("strategy", "gpus"), [("mirrored", 0), ("auto", 2)])
-def test_variables_are_mirrored_inside_the_scope(machine, strategy, gpus):
-    machine(gpus=gpus)
-    assert not tf.distribute.has_strategy()
-    with hardware.distribution(strategy):
-        assert isinstance(tf.distribute.get_strategy(), tf.distribute.MirroredStrategy)
-    assert not tf.distribute.has_strategy()
-
-
-def test_mirrored_needs_the_tensorflow_backend(monkeypatch, machine):
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_gpu_asked_for_and_absent(monkeypatch, machine, backend):
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
     machine()
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(RunError, match="training.strategy=mirrored") as caught:
-        hardware.distribution("mirrored")
-    assert "KERAS_BACKEND=tensorflow" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    with pytest.raises(RunError, match=f"--require-gpu: {backend} sees no GPU") as none:
+        hardware.require_gpu()
+    assert "seqexp-tf doctor" in str(none.value)
+    assert "\n" not in str(none.value)
+    machine(gpus=1)
+    hardware.require_gpu()
 
 
 def test_description_names_backend_and_devices(machine):

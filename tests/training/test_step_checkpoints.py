@@ -11,7 +11,7 @@ import pytest
 from seqexp_tf.errors import RunError
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.training import checkpoints
-from seqexp_tf.training.callbacks import RunRecorder
+from seqexp_tf.training.callbacks import TIMES, RunRecorder
 from seqexp_tf.training.checkpoints import last_checkpoint, restore_checkpoint
 from seqexp_tf.training.config import read_run_config
 from seqexp_tf.training.expression_task import ExpressionTask
@@ -81,11 +81,12 @@ def _contents(run):
     (checkpoint,) = (run.folder / "checkpoints").iterdir()
     state = json.loads((checkpoint / "state.json").read_text())
     for row in state["history"]:
-        del row["seconds"]
+        for name in TIMES:
+            del row[name]
     with np.load(checkpoint / "variables.npz") as file:
         arrays = dict(file)
     arrays |= {f"best/{i}": w for i, w in enumerate(run.load_model().get_weights())}
-    history = pd.read_csv(run.folder / "history.csv").drop(columns="seconds")
+    history = pd.read_csv(run.folder / "history.csv").drop(columns=list(TIMES))
     return state, arrays, history
 
 

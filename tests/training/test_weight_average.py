@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 from keras.ops import convert_to_numpy
 
-from seqexp_tf.errors import ConfigError, RunError
-from seqexp_tf.training import hardware
+from seqexp_tf.errors import ConfigError
 from seqexp_tf.training.config import read_run_config
 from seqexp_tf.training.expression_task import ExpressionTask
 from seqexp_tf.training.guarded_adamw import GuardedAdamW
@@ -63,16 +62,6 @@ def test_a_bad_gradient_is_named_by_its_batch():
     values, _ = _follow(optimizer, gradients)
     assert int(optimizer.bad_step) == 8
     assert np.isfinite(values).all()
-
-
-def test_several_batches_on_several_devices_are_refused(
-    gene_store, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(hardware, "replicas", lambda: 2)
-    config = read_run_config(SMALL, ["training.accumulate_steps=4"])
-    with pytest.raises(RunError, match="steps is 4, but 2 devices share each batch"):
-        fit(config, gene_store, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
 
 
 def test_the_model_has_its_average_for_a_while():

@@ -1,0 +1,73 @@
+"""Waiting for input is seen, computing is not mistaken for it."""
+
+import time
+
+import pytest
+import tensorflow as tf
+
+from seqexp_tf.training.throughput import InputWait, Throughput
+
+
+def _slow(seconds, count):
+    def work(index):
+        time.sleep(seconds)
+        return index
+
+    return tf.data.Dataset.range(count).map(
+        lambda index: tf.ensure_shape(tf.numpy_function(work, [index], tf.int64), ())
+    )
+
+
+def test_what_a_loop_inside_keras_waits_for():
+    wait = InputWait()
+    batches = wait.watch(_slow(0.05, 4))
+    assert list(batches.as_numpy_iterator()) == [0, 1, 2, 3]
+    assert 0.2 <= wait.seconds < 1.0
+
+
+def test_what_is_ready_is_not_waited_for():
+    wait = InputWait()
+    iterator = iter(wait.watch(_slow(0.05, 4).prefetch(4)))
+    assert int(next(iterator)) == 0
+    first = wait.seconds
+    time.sleep(0.6)
+    assert [int(value) for value in iterator] == [1, 2, 3]
+    assert first > 0.05
+    assert wait.seconds - first < 0.05
+
+
+@pytest.mark.parametrize(
+    ("steps", "skip", "counted"),
+    # The first batch of a fit, in which graphs are traced, does not count.
+    [(1, 1, 1), (5, 1, 4), (5, 2, 3), (2, 5, 1)],
+)
+def test_speed_and_share(steps, skip, counted):
+    wait = InputWait()
+    callback = Throughput(wait, batch_size=10, skip=skip)
+    callback.set_params({"steps": steps})
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    for step in range(steps):
+        callback.on_train_batch_begin(step)
+        if step == 0 and steps > 1:
+            time.sleep(0.3)
+            wait.add(0.3)
+        wait.add(0.01)
+        time.sleep(0.02)
+        callback.on_train_batch_end(step)
+    assert callback._steps == counted
+    time.sleep(0.2)
+    logs = {"loss": 1.0}
+    callback.on_epoch_end(0, logs)
+    assert set(logs) == {"loss", *Throughput.COLUMNS}
+    assert 100 < logs["examples_per_second"] <= 500
+    assert 0.1 < logs["input_wait"] <= 0.5
+    # All batches count in the next epoch of the same fit.
+    callback.on_epoch_begin(1)
+    for step in range(steps):
+        callback.on_train_batch_begin(step)
+        time.sleep(0.02)
+        callback.on_train_batch_end(step)
+    callback.on_epoch_end(1, logs)
+    assert callback._steps == (steps if skip < steps else 1)
+    assert logs["input_wait"] == 0.0
