@@ -35,7 +35,9 @@ def _assert_row(output, label, columns):
     assert re.search(rf"^{row}", output, re.MULTILINE), (label, output)
 
 
-@pytest.mark.parametrize("tool", ["bench_training", "bench_pipeline"])
+@pytest.mark.parametrize(
+    "tool", ["bench_training", "bench_pipeline", "bench_input_wait"]
+)
 def test_help_shows_an_example(tool):
     run = _run(tool, "--help")
     assert run.returncode == 0
@@ -141,3 +143,14 @@ def test_the_serial_reader_gives_the_examples_of_the_pipeline(joint_store):
         shown = np.concatenate([inputs["expression"] for inputs, _, _ in seen[name]])
         assert (shown[hidden] == masking.expression_value).all()
         assert 0.4 < hidden.mean() <= 0.5
+
+
+def test_input_wait_of_a_preset(monkeypatch, joint_store):
+    tool = _load("bench_input_wait")
+    monkeypatch.setattr(tool, "simulated_stores", lambda folder: {"joint": joint_store})
+    run = CliRunner().invoke(
+        tool.command, ["--preset", "cnn", "--steps", "1", "--at-most", "-1"]
+    )
+    assert run.exit_code == 1
+    assert re.search(rf"^cnn +128 +16 +{NUMBER} +{NUMBER}%$", run.output, re.MULTILINE)
+    assert run.output.endswith("Error: input wait above -100% of the time: cnn\n")
