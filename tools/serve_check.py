@@ -9,6 +9,7 @@ and no request may be lost or wrong while the server moves over. Exit code 0 mea
 everything was as it should be.
 """
 
+import functools
 import json
 import shutil
 import threading
@@ -17,12 +18,16 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from seqexp_tf.cli.options import FOLDER, load_tensorflow
 from seqexp_tf.errors import SeqExpError
+
+if TYPE_CHECKING:
+    from seqexp_tf.prediction.model import PredictionModel
 
 SIGNATURE = "serve_sequence"
 TOLERANCE = 1e-5
@@ -85,10 +90,15 @@ def requests_of(version: Path, count: int = _REQUESTS) -> list[dict[str, np.ndar
 
 def answers_of(version: Path, requests: list[dict]) -> list[np.ndarray]:
     """Returns ``expression`` of an export for each request, in this process."""
+    model = _opened(version)
+    return [model.ask(request, ["expression"])["expression"] for request in requests]
+
+
+@functools.cache
+def _opened(version: Path) -> "PredictionModel":
     from seqexp_tf.prediction.model import open_model
 
-    model = open_model(version)
-    return [model.ask(request, ["expression"])["expression"] for request in requests]
+    return open_model(version)
 
 
 def check_refusals(address: str, name: str) -> list[str]:

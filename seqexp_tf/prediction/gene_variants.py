@@ -65,7 +65,8 @@ def gene_effects(
     for piece in in_pieces(alleles, ALLELES_AT_ONCE):
         hits = places.hits(piece)
         found: list[tuple[int, GeneEffect]] = []
-        for split, genes in hits.items():
+        for split in predictor.store.splits:
+            genes = hits.get(split, {})
             for gene, number in _chosen(predictor, split, genes):
                 places.require_same_dna(gene)
                 effects = _effects(
@@ -170,8 +171,9 @@ def alternative_dna(
 def _chosen(
     predictor: GenePredictor, split: str, genes: Mapping[int, list]
 ) -> Iterator[tuple[GeneInputs, int]]:
-    numbers = sorted(genes)
-    yield from zip(predictor.genes(split, chosen=genes), numbers, strict=True)
+    if genes:
+        found = predictor.genes(split, chosen=genes)
+        yield from zip(found, sorted(genes), strict=True)
 
 
 def _effects(

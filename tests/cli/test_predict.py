@@ -3,9 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tqdm import tqdm
 
+from seqexp_tf.errors import ConfigError, SeqExpError
 from seqexp_tf.genome.alphabet import decode, reverse_complement
 from seqexp_tf.genome.tracks import BigWigTrack
+from seqexp_tf.prediction.model import open_model
+from seqexp_tf.prediction.run import Prediction
 from seqexp_tf.records.convert import convert
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.serving.export import export_run
@@ -236,38 +240,67 @@ def test_one_source_and_its_genome(run, genome, refused):
         assert "--genome goes with --bed or --vcf" in refused(run, *source)
 
 
-def test_bad_input_is_one_line(run, gene_run, genome, refused, tmp_path):
-    empty, long = tmp_path / "empty", tmp_path / "long.fa"
+@pytest.fixture(scope="module")
+def models(run, gene_run):
+    return {"joint": open_model(run), "genes": open_model(gene_run)}
+
+
+def _bad_input(genome, folder):
+    """Yields kind of model, method of ``Prediction``, arguments and message."""
+    empty, long = folder / "empty", folder / "long.fa"
     empty.write_text("")
     long.write_text(">fits\nACGT\n>long\n" + "ACGT" * 26 + "\n")
-    bed, vcf = tmp_path / "r.bed", tmp_path / "v.vcf"
+    bed, vcf = folder / "r.bed", folder / "v.vcf"
     bed.write_text("II\t1500\t1511\n")
     vcf.write_text("#CHROM\tPOS\tID\tREF\tALT\nXVI\t5\t.\tA\tC\n")
-    source = ["--genome", genome]
-    for arguments, message in [
-        (["--fasta", long], "sequence 'long' has 104 bases, more than the model's "),
-        (["--fasta", empty], f"{empty}: the file is empty; expected a FASTA"),
-        (["--bed", empty, *source], f"{empty}: holds no interval"),
-        (["--bed", bed, *source], "r.bed: line 1: II:1500-1511 (0-based half-open) "),
-        (["--vcf", empty, *source], f"{empty}: holds no alternative allele"),
-        (["--vcf", vcf, *source], "v.vcf: line 2: "),
-        (["--vcf", tmp_path / "no", *source], f"{tmp_path / 'no'}: no such file"),
-        (["--split", "tset"], "no split 'tset'; did you mean \"test\"?"),
-        (["--split", "test", "--average-strands"], "only predictions of genes are"),
-    ]:
-        assert message in refused(run, *arguments)
-    for arguments, message in [
-        (["--fasta", long], "a model of genes, which reads more of a gene than its "),
-        (["--bed", bed, *source], "it cannot predict regions of a BED: give --split"),
-    ]:
-        assert message in refused(gene_run, *arguments)
-    with_bigwig = refused(run, "--vcf", vcf, *source, out="out.bw")
-    assert "v.vcf: line 2: " in with_bigwig or "cannot be a bigWig" in with_bigwig
-    assert "predictions of a FASTA cannot be a bigWig" in refused(
-        run, "--fasta", long, out="out.bw"
+    of = {"genome": genome}
+    yield "joint", "fasta", long, {}, "sequence 'long' has 104 bases, more than the"
+    yield "joint", "fasta", empty, {}, f"{empty}: the file is empty; expected a FASTA"
+    yield "joint", "bed", empty, of, f"{empty}: holds no interval"
+    yield "joint", "bed", bed, of, "r.bed: line 1: II:1500-1511 .* past the end of the"
+    yield "joint", "bed", bed, {"genome": empty}, f"{empty}: the file is empty"
+    yield "joint", "vcf", empty, of, f"{empty}: holds no alternative allele"
+    yield "joint", "vcf", vcf, of, "v.vcf: line 2: .* has no contig 'XVI'; nearest"
+    yield "joint", "vcf", folder / "no", of, "no: no such file"
+    yield "joint", "split", "tset", {}, "no split 'tset'; did you mean"
+    yield "genes", "fasta", long, {}, "a model of genes, which reads more of a gene"
+    yield "genes", "bed", bed, of, "it cannot predict regions of a BED: give --split"
+    yield "genes", "vcf", vcf, of, "v.vcf: line 2: .* has no contig 'XVI'; nearest"
+
+
+def test_bad_input_is_one_line(models, genome, tmp_path):
+    for kind, method, source, options, message in _bad_input(genome, tmp_path):
+        out = tmp_path / "refused" / "out.tsv"
+        prediction = Prediction(model=models[kind], out=out, count=lambda *_: tqdm())
+        with pytest.raises(SeqExpError, match=message) as refusal:
+            getattr(prediction, method)(source, **options)
+        assert "\n" not in str(refusal.value)
+        assert list(out.parent.iterdir()) == []
+
+
+def test_what_cannot_be_a_bigwig(models, genome, tmp_path):
+    options = {"out": tmp_path / "out.bw", "count": lambda *_: tqdm()}
+    prediction = Prediction(model=models["joint"], **options)
+    with pytest.raises(ConfigError, match="predictions of a FASTA cannot be a bigWig"):
+        prediction.fasta(genome)
+    with pytest.raises(ConfigError, match="only predictions of genes are averaged"):
+        Prediction(model=models["joint"], **options, average_strands=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_verb_says_one_line(run, genome, refused, tmp_path):
+    vcf, dna = tmp_path / "v.vcf", genome.read_text().splitlines()[1]
+    other = "A" if dna[4] != "A" else "C"
+    vcf.write_text(f"#CHROM\tPOS\tID\tREF\tALT\nchrI\t5\t.\t{other}\tN\n")
+    assert refused(run, "--vcf", vcf, "--genome", genome) == (
+        f"Error: {vcf}: line 2: chrI:5 has REF {other!r}, but {genome} has {dna[4]!r} "
+        "there; is it of another assembly, or of the other strand?"
     )
     unknown = refused(run, "--split", "test", out="out.csv")
     assert "unknown suffix '.csv'; choose one of .parquet, .tsv" in unknown
     assert "holds neither; give a run, or an export" in refused(
         tmp_path, "--split", "test"
+    )
+    assert "scheme 'htp'; did you mean" in refused(
+        run, "--split", "test", "--server", "htp://localhost/x"
     )

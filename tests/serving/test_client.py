@@ -1,5 +1,6 @@
 """The client against a server that knows the SavedModel API alone."""
 
+import functools
 import socket
 import threading
 
@@ -15,6 +16,12 @@ from seqexp_tf.serving.transport import Address, one_line
 SCHEMES = ["grpc", "http"]
 QUICK = Patience(timeout=20, retries=1)
 ASK = {"signature": "serve_sequence", "outputs": ["expression"]}
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """Opens an export once."""
+    return functools.cache(open_model)
 
 
 def joint_request(rows=3, length=128, seed=0):
@@ -41,14 +48,14 @@ def gene_request(gene_version, rows=3, seed=0):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_server_answers_as_the_export_does(
-    server, joint_version, gene_version, scheme
+    server, opened, joint_version, gene_version, scheme
 ):
     for version, request, outputs in [
         (joint_version, joint_request(), ["expression", "sequence"]),
         (joint_version, joint_request(), ["expression"]),
         (gene_version, gene_request(gene_version), ["expression", "mask"]),
     ]:
-        expected = open_model(version).ask(request, outputs)
+        expected = opened(version).ask(request, outputs)
         with connect(server.url(scheme, version.parent.name)) as client:
             assert client.pin() == 1
             found = client.predict(request, signature="serve_sequence", outputs=outputs)
@@ -136,7 +143,7 @@ def test_a_server_that_says_nothing(scheme):
                 client.predict(joint_request(), **ASK)
 
 
-def test_a_server_that_starts_late_is_waited_for(joint_version, server):
+def test_a_server_that_starts_late_is_waited_for(joint_version, opened, server):
     """Nothing listens at first; then connections reach the real server."""
     port = _closed_port()
     target = ("127.0.0.1", server.rest)
@@ -159,7 +166,7 @@ def test_a_server_that_starts_late_is_waited_for(joint_version, server):
     timer.join()
     for end in ends:
         end.close()
-    expected = open_model(joint_version).ask(joint_request(), ["expression"])
+    expected = opened(joint_version).ask(joint_request(), ["expression"])
     np.testing.assert_allclose(found["expression"], expected["expression"], atol=1e-5)
 
 
@@ -180,9 +187,9 @@ def small_server(models_folder, start_server):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_large_batches_are_split(small_server, joint_version, scheme):
+def test_large_batches_are_split(small_server, joint_version, opened, scheme):
     request = joint_request(rows=23)
-    expected = open_model(joint_version).ask(request, ["expression"])["expression"]
+    expected = opened(joint_version).ask(request, ["expression"])["expression"]
     with connect(small_server.url(scheme, "joint"), patience=QUICK) as client:
         for _ in range(2):
             found = client.predict(request, **ASK)["expression"]
