@@ -22,8 +22,8 @@ from seqexp_tf.serving import model_server
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = ("gpu", "cpu")
-UNPINNED = {"oracle"}
-"""PyTorch and TensorFlow pin CUDA's libraries differently."""
+UNPINNED = {"beam", "oracle"}
+"""PyTorch and TensorFlow pin CUDA's libraries differently, Beam its own protobuf."""
 
 
 @pytest.fixture(scope="module")
