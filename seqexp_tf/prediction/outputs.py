@@ -139,6 +139,9 @@ class _Tsv(TableWriter):
         self._file.write("\t".join(self._columns) + "\n")
 
     def _write(self, table: pd.DataFrame) -> None:
+        # No more digits than a float32 has.
+        numbers = [name for name, kind in self._columns.items() if kind == NUMBER]
+        table = table.astype(dict.fromkeys(numbers, np.float32))
         table.to_csv(
             self._file, sep="\t", header=False, index=False, lineterminator="\n"
         )

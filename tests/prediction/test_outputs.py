@@ -22,7 +22,7 @@ COLUMNS = {"name": TEXT, "place": WHOLE, "p": NUMBER, "mask": NUMBERS}
 
 def _rows(first, count):
     place = np.arange(first, first + count)
-    p = (place / 7).astype(np.float32)
+    p = place / 7
     masks = [np.full(3, value, np.float32) for value in p]
     frame = pd.DataFrame({"place": place, "name": "x", "p": p, "else": 0})
     return frame.assign(mask=masks)
@@ -47,8 +47,10 @@ def test_rows_are_kept_until_there_are_enough(tmp_path, suffix):
     else:
         found = pd.read_csv(path, sep="\t")
         assert list(found.columns) == ["name", "place", "p"]
+        assert path.read_text().splitlines()[2] == "x\t1\t0.14285715"
     # Text has every digit of a float32, too.
-    np.testing.assert_array_equal(found.p.astype(np.float32), expected.p)
+    wanted = expected.p.astype(np.float32)
+    np.testing.assert_array_equal(found.p.astype(np.float32), wanted)
     assert found.place.tolist() == list(range(25))
 
 
