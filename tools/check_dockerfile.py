@@ -124,11 +124,11 @@ def run_in_chroot(
 ) -> int:
     """Runs a program in a root folder and returns its exit code.
 
-    /proc, /dev, /sys and ``volumes`` (pairs of source and place) are mounted in a mount
-    namespace, which ends with the program.
+    The program is process 1 of namespaces of its own for processes and mounts (/proc,
+    /dev, /sys and ``volumes``, pairs of source and place), which end with it.
     """
-    binds = [(f"/{name}", f"/{name}") for name in ("proc", "dev", "sys")]
-    script = ["set -e"]
+    binds = [("/dev", "/dev"), ("/sys", "/sys")]
+    script = ["set -e", f"mount -t proc proc {shlex.quote(str(root / 'proc'))}"]
     for source, place in (*binds, *volumes):
         inside = root / place.lstrip("/")
         if not inside.exists():
@@ -143,8 +143,9 @@ def run_in_chroot(
     user = image.user if ":" in image.user else f"{image.user}:{image.user}"
     started = ["chroot", f"--userspec={user}", str(root), "/usr/bin/env", "-i"]
     script.append("exec " + shlex.join([*started, *variables, "/bin/sh", "-c", change]))
-    command = ["unshare", "--mount", "--propagation", "private"]
-    return subprocess.run([*command, "/bin/sh", "-c", "\n".join(script)]).returncode
+    command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork"]
+    words = [*command, "--kill-child", "/bin/sh", "-c", "\n".join(script)]
+    return subprocess.run(words).returncode
 
 
 def _copy(form, stage: str, image: Image, value: str, context: list[str]) -> None:
