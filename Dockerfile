@@ -31,11 +31,11 @@ WORKDIR /build
 COPY constraints.txt setup.cfg pyproject.toml LICENSE ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv /opt/venv \
-    && pip install --constraint constraints.txt ".[hic,serving]"
+    && pip install --constraint constraints.txt ".[hic,remote,serving]"
 
 FROM cpu-packages AS gpu-packages
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint constraints.txt ".[gpu,hic,serving]"
+    pip install --constraint constraints.txt ".[gpu,hic,remote,serving]"
 
 FROM base AS wheel
 WORKDIR /build
