@@ -87,4 +87,4 @@ def test_growth(tmp_path):
     done = _run("bench_convert.py", tmp_path, "--growth", "10000")
     assert done.returncode == 0, done.stderr
     (row,) = _table(done.stdout)
-    assert row[0] == "10,000" and float(row[-1]) > 0
+    assert row[0] == "10,016" and float(row[-1]) > 0
