@@ -25,7 +25,9 @@ from seqexp_tf.errors import ConfigError
 @click.option(
     "--profile", is_flag=True, help="Trace a few steps for TensorBoard's profiler."
 )
-@click.option("--dry-run", is_flag=True, help="Check the configuration and print it.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the configuration, checked, and end."
+)
 @click.option("--list-presets", is_flag=True, help="List the built-in configurations.")
 def command(
     config: Path | None,
@@ -68,8 +70,9 @@ def command(
     and Ctrl-C save one first; the exit code is then 143 or 130.
 
     Several GPUs of one machine are used without being told. For several machines, set
-    TF_CONFIG for each process and pipeline.streams to their number. The line of an
-    epoch says how fast it was, and which share of the time went into waiting for input.
+    TF_CONFIG for each process and pipeline.streams to a multiple of their number. The
+    line of an epoch says how fast it was, and which share of the time went into waiting
+    for input.
 
     \b
     Example:

@@ -89,7 +89,7 @@ def command(
     if sum(source is not None for source in (fasta, bed, vcf, split)) != 1:
         raise click.UsageError("give one of --fasta, --bed, --vcf and --split")
     if (genome is None) != (bed is None and vcf is None):
-        raise click.UsageError("--genome goes with --bed or --vcf, and they need it")
+        raise click.UsageError("--genome goes with --bed or --vcf: they need it")
     from seqexp_tf.prediction.outputs import output_format
 
     output_format(out)

@@ -13,14 +13,21 @@ _MITOCHONDRION = {"m", "mt", "mito", "mtdna", "mitochondrion"}
 _ROMAN = re.compile(r"(X{0,3})(IX|IV|V?I{0,3})")
 _REFSEQ = re.compile(r"NC_(\d{6})(?:\.\d+)?")
 
+_LISTED = 5
+"""Options that a message names where none is like the one given."""
+
 _Key = tuple[str, str | int]
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
     """Returns the end of an error message: the options most like ``name``."""
     options = list(options)
-    close = difflib.get_close_matches(name, options, n=3, cutoff=0.5) or options[:5]
-    return "nearest: " + ", ".join(close) if close else "there are none"
+    close = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
+    if close:
+        return "nearest: " + ", ".join(close)
+    if len(options) > _LISTED:
+        return f"it has {', '.join(options[:_LISTED])}, ... ({len(options)} in all)"
+    return f"it has {', '.join(options)}" if options else "there are none"
 
 
 def _body(name: str) -> str:

@@ -180,7 +180,7 @@ def allele_table(alleles: list[Allele]) -> pd.DataFrame:
         {
             "contig": pd.Series([a.contig for a in alleles], dtype=object),
             "position": np.array([a.position for a in alleles], dtype=np.int64),
-            "id": pd.Series([a.identifier for a in alleles], dtype=object),
+            "id": pd.Series([a.identifier or "." for a in alleles], dtype=object),
             "ref": pd.Series([a.reference for a in alleles], dtype=object),
             "alt": pd.Series([a.alternative for a in alleles], dtype=object),
         }

@@ -97,10 +97,8 @@ def _listed(values: np.ndarray) -> list:
 def _reason(error: requests.ConnectionError) -> str:
     """Returns the innermost reason of a connection that failed."""
     cause: BaseException | None = error
-    text = str(error)
     while cause is not None:
-        text = getattr(cause, "strerror", None) or text
-        inner = cause.args[0] if cause.args else None
-        reason = getattr(inner, "reason", inner)
-        cause = reason if isinstance(reason, BaseException) else None
-    return text
+        if getattr(cause, "strerror", None):
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error)

@@ -51,7 +51,9 @@ class Address:
             raise ConfigError(f"server {url!r}: {error}; {expected}") from None
         if parts.scheme not in _PORTS:
             hint = nearest(parts.scheme, list(_PORTS))
-            raise ConfigError(f"server {url!r}: scheme {parts.scheme!r}{hint}")
+            raise ConfigError(
+                f"server {url!r}: scheme {parts.scheme!r}{hint}; {expected}"
+            )
         match = _PATH.fullmatch(parts.path)
         if not parts.hostname or match is None or parts.query or parts.fragment:
             raise ConfigError(f"server {url!r}: {expected}")
