@@ -21,7 +21,15 @@ def test_the_first_signal_is_a_request():
     assert stopped.value.code == 143
 
 
-def test_the_second_stops_at_once():
+@pytest.fixture
+def interruptible():
+    # Ignored in processes that a shell began in the background.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_second_stops_at_once(interruptible):
     stop = StopRequest()
     with pytest.raises(KeyboardInterrupt), stop.listen():
         os.kill(os.getpid(), signal.SIGINT)
