@@ -98,7 +98,7 @@ def test_a_one_based_position_is_reported_as_written(table):
     ("rows", "header", "message"),
     [
         ((), HEADER, "a header without genes"),
-        (ROWS, HEADER.replace("tss", "start"), "no column 'tss' for the tss; nearest"),
+        (ROWS, HEADER.replace("tss", "start"), "no column 'tss' for the tss; it has"),
         (ROWS, HEADER.replace("note", "name"), "column 'name' is not the one mapped"),
         (ROWS, HEADER.replace("note", "cage"), "line 1: column 'cage' appears twice"),
         (("a\tchr9\t0\t+\t1\tx",), HEADER, "no gene lies on a contig of the genome"),

@@ -209,6 +209,7 @@ def _running_server(models: Path, *options: object) -> Iterator[RunningServer]:
     script = Path(__file__).with_name("server.py")
     with subprocess.Popen(
         [sys.executable, script, models, *map(str, options)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -1,7 +1,7 @@
 """A model server for tests: TF Serving's protocols around the SavedModel API.
 
 Run it as a script; see --help. It prints a line of JSON for each event, the first with
-the ports once every model is loaded, and stops after --lifetime at the latest.
+the ports once every model is loaded, and stops when its input ends: with its parent.
 """
 
 import argparse
@@ -226,7 +226,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", type=Path, help="folder of model folders")
     parser.add_argument("--poll", type=float, default=0.2, metavar="SECONDS")
-    parser.add_argument("--lifetime", type=float, default=600, metavar="SECONDS")
     parser.add_argument("--delay", type=float, default=0, metavar="SECONDS")
     parser.add_argument("--max-bytes", type=int, default=1 << 30, metavar="BYTES")
     parser.add_argument("--max-batch-size", type=int, default=0, metavar="ROWS")
@@ -256,9 +255,12 @@ def main() -> None:
     # What it serves must need nothing of the package.
     assert "seqexp_tf" not in sys.modules
     say({"event": "ready", "grpc": port, "rest": rest.server_address[1]})
-    timer = threading.Timer(options.lifetime, stop.set)
-    timer.daemon = True
-    timer.start()
+
+    def follow_the_parent() -> None:
+        sys.stdin.read()
+        stop.set()
+
+    threading.Thread(target=follow_the_parent, daemon=True).start()
     while not stop.wait(options.poll):
         models.poll()
     rest.shutdown()
