@@ -76,6 +76,11 @@ def read_alleles(path: str | Path) -> Iterator[Allele]:
                     f"{_COLUMNS[0]} comes first"
                 )
             yield from _alleles(place, line)
+    if not header:
+        raise InputError(
+            f"{path}: not a VCF: it ends without a line of columns that begins with "
+            f"{_COLUMNS[0]}"
+        )
 
 
 def _check_header(place: str, line: str) -> None:

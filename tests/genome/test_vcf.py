@@ -79,5 +79,8 @@ def test_malformed_lines_are_named(tmp_path, text, message):
 def test_a_file_without_a_header_is_refused(tmp_path):
     with pytest.raises(InputError, match="line 1: not a VCF"):
         _read(tmp_path / "v.vcf", "1\t2\t.\tA\tG\n", header="")
+    for text in ("", "##fileformat=VCFv4.5\n"):
+        with pytest.raises(InputError, match="v.vcf: not a VCF: it ends without a"):
+            _read(tmp_path / "v.vcf", "", header=text)
     with pytest.raises(InputError, match="line 1: columns '#CHROM POS': expected|line"):
         _read(tmp_path / "v.vcf", "", header="#CHROM\tPOS\n")
