@@ -11,6 +11,7 @@ import pytest
 from seqexp_tf.config import read_toml
 from seqexp_tf.errors import ConfigError, DatasetError, RunError
 from seqexp_tf.records.store import RecordStore
+from seqexp_tf.training.callbacks import RunRecorder
 from seqexp_tf.training.checkpoints import last_checkpoint
 from seqexp_tf.training.config import presets, read_preset, read_run_config
 from seqexp_tf.training.trainer import fit
@@ -97,7 +98,7 @@ def test_a_half_written_checkpoint_is_not_loaded(finished, tmp_path):
     assert last_checkpoint(folder) == last
 
 
-def test_early_stopping(joint_store, tmp_path):
+def test_early_stopping_also_after_a_kill(joint_store, tmp_path, monkeypatch):
     config = _config(
         "training.epochs=50", "training.patience=1", "training.learning_rate=0.3"
     )
@@ -105,6 +106,23 @@ def test_early_stopping(joint_store, tmp_path):
     history = pd.read_csv(run.folder / "history.csv")
     assert len(history) < 50
     assert history.val_loss.iloc[-1] > history.val_loss.min()
+    last_step = len(history) * (joint_store.count("train") // 8)
+
+    def on_train_batch_end(self, batch, logs=None):
+        before(self, batch, logs)
+        if self.progress.step == last_step - 1:
+            raise MemoryError("killed")
+
+    before = RunRecorder.on_train_batch_end
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecorder, "on_train_batch_end", on_train_batch_end)
+        with pytest.raises(MemoryError):
+            fit(config, joint_store, tmp_path / "killed")
+    resumed = fit(config, joint_store, tmp_path / "killed", resume=True)
+    again = pd.read_csv(resumed.folder / "history.csv")
+    assert again.val_loss.tolist() == history.val_loss.tolist()
+    for first, second in zip(_weights(run), _weights(resumed), strict=True):
+        assert np.array_equal(first, second)
 
 
 def test_resuming_a_finished_run_changes_nothing(finished, joint_store, tmp_path):
