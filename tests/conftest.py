@@ -1,5 +1,6 @@
 """Fixtures shared by every test."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -9,6 +10,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Two workers share two cores: threads of their own would only get in the way.
 for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+# Tracing leaves millions of objects: looking through them again and again takes a tenth
+# of the time.
+gc.set_threshold(200_000, 20, 100)
 
 pytest_plugins = (
     "fixtures.genes",

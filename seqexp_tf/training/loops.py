@@ -34,11 +34,12 @@ class KerasLoop:
         self.wait = wait
 
     def build_metrics(self, batches: tf.data.Dataset) -> None:
-        """Gives metrics their state, which they have once they have met a batch."""
-        self.model.evaluate(batches.take(1), verbose=0)
+        """Gives metrics their state: variables made in a graph have it traced twice."""
+        self.model._symbolic_build(data_batch=batches.element_spec)
 
     def fit(self, batches: tf.data.Dataset, **options) -> None:
         """Trains and validates; see ``ReplicatedLoop.fit``."""
+        self.build_metrics(batches)
         self.model.fit(self.wait.watch(batches), shuffle=False, verbose=0, **options)
 
     def evaluate(
