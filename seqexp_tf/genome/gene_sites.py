@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from seqexp_tf.config import require
 from seqexp_tf.errors import ConfigError, InputError
 from seqexp_tf.genome.annotation import GENES, TRANSCRIPTS, read_annotation
 from seqexp_tf.genome.contigs import ContigNames, nearest
@@ -28,6 +29,10 @@ class GeneColumns:
         tss: position of the first transcribed base.
         strand: ``+`` or ``-``.
         name: common name; the identifier where empty.
+        start: with ``end``, where the gene (or its coding sequence) lies: its 5' end
+            then stands for the TSS, whatever column is called ``tss``.
+        end: likewise; one past the last base where positions count from 0, the last
+            base where they count from 1.
     """
 
     gene: str = "gene"
@@ -35,6 +40,19 @@ class GeneColumns:
     tss: str = "tss"
     strand: str = "strand"
     name: str = ""
+    start: str = ""
+    end: str = ""
+
+    def __post_init__(self) -> None:
+        require(
+            bool(self.start) == bool(self.end),
+            "columns.start and columns.end go together; give both or neither",
+        )
+        require(
+            not self.start or self.tss == "tss",
+            f"columns.tss is {self.tss!r} beside columns.start and columns.end; give "
+            "the TSS or the ends",
+        )
 
 
 def read_gene_sites(
@@ -52,8 +70,9 @@ def read_gene_sites(
         path: the table; text has one header line, tab- or comma-separated.
         sizes: contig -> length of the genome.
         columns: the table's names of the columns needed.
-        tss_base: 0 where the table counts the first base of a contig as 0 (BED), 1
-            where as 1 (GFF3, genome browsers).
+        tss_base: 0 where the table counts the first base of a contig as 0 and an end
+            is one past the last base (BED), 1 where as 1 and an end is the last base
+            (GFF3, genome browsers).
         aliases: other contig name -> name in ``sizes``.
         on_missing: what to do about a gene on a contig that the genome lacks.
 
@@ -77,23 +96,30 @@ def read_gene_sites(
     if frame.empty:
         raise InputError(f"{path}: a header without genes; expected a line a gene")
     text = {role: _as_text(frame[column]) for role, column in roles.items()}
-    positions = [
-        _position(f"{path}: {place}: column {columns.tss!r}", gene, value) - tss_base
-        for place, gene, value in zip(places, text["gene"], text["tss"], strict=True)
-    ]
+    positions = {
+        role: [
+            _position(f"{path}: {place}: column {roles[role]!r}", gene, value)
+            for place, gene, value in zip(places, text["gene"], text[role], strict=True)
+        ]
+        for role in ("tss", "start", "end")
+        if role in roles
+    }
     genes = pd.DataFrame(
         {
             "gene": pd.Series(text["gene"], dtype=object),
             "name": pd.Series(text["name"], dtype=object),
             "contig": pd.Series(text["contig"], dtype=object),
-            "tss": np.array(positions, dtype=np.int64),
+            "tss": _first_bases(positions, text["strand"], tss_base),
             "strand": pd.Series(text["strand"], dtype=object),
             **{name: typed(frame[name]) for name in others},
         }
     )
+    where = [f"{path}: {place}" for place in places]
+    if "start" in positions:
+        _check_ends(where, genes.gene, positions, least=1 - tss_base)
     return _placed(
         genes,
-        [f"{path}: {place}" for place in places],
+        where,
         ContigNames(sizes, aliases),
         on_missing=on_missing,
         base=tss_base,
@@ -112,9 +138,13 @@ def gene_columns(
         "gene": columns.gene,
         "name": columns.name or columns.gene,
         "contig": columns.contig,
-        "tss": columns.tss,
         "strand": columns.strand,
     }
+    if columns.start:
+        roles |= {"start": columns.start, "end": columns.end}
+        frame = frame.drop(columns="tss", errors="ignore")
+    else:
+        roles["tss"] = columns.tss
     for role, column in roles.items():
         if column not in frame:
             raise InputError(
@@ -249,6 +279,34 @@ def _as_text(column: pd.Series) -> list[str]:
     for value in column.tolist():
         found.append("" if is_missing(value) else str(value).strip())
     return found
+
+
+def _first_bases(
+    positions: Mapping[str, Sequence[int]], strands: Sequence[str], base: int
+) -> np.ndarray:
+    """The 0-based TSS of every gene: given, or the 5' end."""
+    if "tss" in positions:
+        return np.array(positions["tss"], dtype=np.int64) - base
+    start, end = (
+        np.array(positions[role], dtype=np.int64) for role in ("start", "end")
+    )
+    return np.where(np.array(strands) == "-", end - 1, start - base)
+
+
+def _check_ends(
+    places: Sequence[str],
+    genes: Sequence[str],
+    positions: Mapping[str, Sequence[int]],
+    *,
+    least: int,
+) -> None:
+    rows = zip(places, genes, positions["start"], positions["end"], strict=True)
+    for place, gene, start, end in rows:
+        if end - start < least:
+            raise InputError(
+                f"{place}: gene {gene!r} starts at {start} and ends at {end}; the "
+                "start is the left end on either strand: exchange them"
+            )
 
 
 def _position(where: str, gene: str, text: str) -> int:

@@ -8,33 +8,38 @@ from seqexp_tf.layers.beta_mask import Float32Layer
 
 @keras.saving.register_keras_serializable("seqexp_tf")
 class CenterMean(Float32Layer):
-    """Mean over the middle positions of a window.
+    """Means over the middle positions of a window, in bins side by side.
 
     Args:
         center: number of positions; at most the length.
+        bins: parts of equal length that are averaged singly; divides ``center``.
 
     Call arguments:
         inputs: ``(batch, length, features)``.
 
     Returns:
-        ``(batch, features)``.
+        ``(batch, bins * features)``, the features of the first bin first.
     """
 
-    def __init__(self, *, center: int = 2000, **kwargs):
+    def __init__(self, *, center: int = 2000, bins: int = 1, **kwargs):
         # The middle is cast after it is cut out, not the whole window.
         super().__init__(autocast=False, **kwargs)
         self.center = center
+        self.bins = bins
 
     def call(self, inputs):
         start = ops.shape(inputs)[1] // 2 - self.center // 2
         middle = inputs[:, start : start + self.center]
-        return ops.mean(ops.cast(middle, "float32"), axis=1)
+        width = self.center // self.bins
+        shape = (-1, self.bins, width, inputs.shape[-1])
+        means = ops.mean(ops.reshape(ops.cast(middle, "float32"), shape), axis=2)
+        return ops.reshape(means, (-1, self.bins * inputs.shape[-1]))
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], input_shape[-1])
+        return (input_shape[0], self.bins * input_shape[-1])
 
     def get_config(self):
-        return {**super().get_config(), "center": self.center}
+        return {**super().get_config(), "center": self.center, "bins": self.bins}
 
 
 @keras.saving.register_keras_serializable("seqexp_tf")

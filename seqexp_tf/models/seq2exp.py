@@ -110,7 +110,7 @@ def build_seq2exp(config: Seq2ExpConfig, shape: "ExpressionShape") -> keras.Mode
         if config.mask.kind == "packed":
             return _packed(config, inputs, outputs, embedding, predictor)
         x = predictor(_masked(config, inputs, mask, embedding))
-    pooled = CenterMean(center=config.center, name="pooled")(x)
+    pooled = CenterMean(center=config.center, bins=config.bins, name="pooled")(x)
     outputs["expression"] = _head(config, pooled, inputs)
     return keras.Model(inputs, outputs, name="seq2exp")
 
@@ -271,9 +271,19 @@ def _head(
             [x, inputs["features"]]
         )
     for index, units in enumerate(config.head):
+        x = _dropped(config, x, name=f"head_dropout_{index}")
         x = _dense(units, name=f"head_{index}", activation="relu", dtype="float32")(x)
+    x = _dropped(config, x, name="expression_dropout")
     x = _dense(1, name="expression_head", dtype="float32")(x)
     return keras.layers.Reshape((), dtype="float32", name="expression")(x)
+
+
+def _dropped(
+    config: Seq2ExpConfig, x: keras.KerasTensor, *, name: str
+) -> keras.KerasTensor:
+    if not config.head_dropout:
+        return x
+    return keras.layers.Dropout(config.head_dropout, dtype="float32", name=name)(x)
 
 
 def _dense(units: int, **options) -> keras.layers.Dense:

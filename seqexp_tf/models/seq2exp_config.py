@@ -39,7 +39,10 @@ class Seq2ExpConfig:
             the DNA alone, so that signals can say where to look and nothing else.
         share_encoder: generator and predictor are one encoder with the same weights.
         center: bases in the middle whose features are averaged.
-        head: units of the layers between that average and the prediction.
+        bins: parts of the center that are averaged singly, so that the head knows
+            where a feature lies; 1 is the study's one average.
+        head: units of the layers between those averages and the prediction.
+        head_dropout: share of the head's inputs, and of its units, that are dropped.
         remat: compute the activations of encoder blocks again in the backward pass
             instead of keeping them: less memory, more time.
     """
@@ -54,11 +57,13 @@ class Seq2ExpConfig:
     predictor_signals: bool = True
     share_encoder: bool = False
     center: int = 2000
+    bins: int = 1
     head: tuple[int, ...] = (128, 128)
+    head_dropout: float = 0.0
     remat: bool = False
 
     def __post_init__(self) -> None:
-        at_least_one(self, "width", "center")
+        at_least_one(self, "width", "center", "bins")
         for name in ("generator", "predictor"):
             encoder = read_encoder(getattr(self, name), name=name)
             check_width(encoder, self.width)
@@ -68,6 +73,20 @@ class Seq2ExpConfig:
         require(
             all(units >= 1 for units in self.head),
             f"head is {list(self.head)}; each must be at least 1",
+        )
+        require(
+            0 <= self.head_dropout < 1,
+            f"head_dropout is {self.head_dropout}; choose 0 or more, below 1",
+        )
+        require(
+            self.center % self.bins == 0,
+            f"bins is {self.bins}, which does not divide center {self.center}; choose "
+            f"a center of {self.center - self.center % self.bins}, or other bins",
+        )
+        require(
+            self.bins == 1 or self.mask.kind != "packed",
+            f"bins is {self.bins} with mask.kind 'packed', which moves bases; set "
+            "bins to 1",
         )
         require(
             self.predictor_signals or self.mask.kind != "none",
@@ -94,6 +113,11 @@ class Seq2ExpConfig:
             not both or (self.mask.kind != "packed" and self.mask.apply != "token"),
             "predictor.reverse_complement is true; packed masks and apply = 'token' "
             "are not the same on both strands",
+        )
+        require(
+            not both or self.bins == 1,
+            f"predictor.reverse_complement is true; {self.bins} bins side by side are "
+            "not the same on both strands: set bins to 1",
         )
 
     @property

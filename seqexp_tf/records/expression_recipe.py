@@ -32,7 +32,8 @@ class GeneSourceConfig:
         fasta: plain, gzip or bgzip FASTA.
         genes: table with a line a gene (TSV, CSV, parquet), or GFF3 or GTF, of which
             protein-coding genes are taken.
-        columns: the table's names of its columns; not for GFF3 and GTF.
+        columns: the table's names of its columns, see `GeneColumns`; not for GFF3
+            and GTF.
         tss_base: 0 where the table counts the first base of a contig as 0, 1 where
             as 1.
         contigs: contigs whose genes are used; empty means all.

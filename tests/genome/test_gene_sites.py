@@ -44,6 +44,43 @@ def test_table_as_read(table):
     assert genes.attrs["dropped"] == {}
 
 
+@pytest.mark.parametrize("base", [0, 1])
+def test_the_five_prime_end_where_there_is_no_tss(table, base):
+    """The table's own TSS is not the one asked for, and is left out."""
+    header = "gene\tcontig\ttss\tleft\tright\tstrand"
+    rows = (
+        f"a\tchrI\t9\t{10 + base}\t40\t+",
+        f"b\tchrI\t9\t{10 + base}\t40\t-",
+        f"c\tchrI\t9\t{10 + base}\t11\t-",
+    )
+    columns = GeneColumns(start="left", end="right")
+    path = table(*rows, header=header)
+    genes = read_gene_sites(path, SIZES, columns=columns, tss_base=base)
+    assert list(genes) == ["gene", "name", "contig", "tss", "strand"]
+    assert genes.tss.tolist() == [10, 39, 10]
+
+
+def test_bad_ends(table):
+    columns = GeneColumns(start="start", end="end")
+    header = "gene\tcontig\tstart\tend\tstrand"
+    for ends, message in (
+        ("40\t10", "line 2: gene 'a' starts at 40 and ends at 10; the start is the"),
+        ("10\t10", "starts at 10 and ends at 10"),
+        ("10\t", "column 'end': gene 'a' has no TSS"),
+    ):
+        path = table(f"a\tchrI\t{ends}\t-", header=header)
+        with pytest.raises(InputError, match=message):
+            read_gene_sites(path, SIZES, columns=columns)
+    with pytest.raises(InputError, match="has no column 'end' for the end; near"):
+        read_gene_sites(
+            table(*ROWS, header=HEADER.replace("tss", "start")), SIZES, columns=columns
+        )
+    with pytest.raises(ConfigError, match="columns.start and columns.end go together"):
+        GeneColumns(start="start")
+    with pytest.raises(ConfigError, match="columns.tss is 'x' beside columns.start"):
+        GeneColumns(start="start", end="end", tss="x")
+
+
 @pytest.mark.parametrize("form", ["csv", "csv.gz", "parquet"])
 def test_other_formats_and_mapped_columns_give_the_same(table, tmp_path, form):
     names = {"gene": "id", "contig": "chrom", "tss": "TSS", "strand": "s"}

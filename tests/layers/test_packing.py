@@ -84,3 +84,12 @@ def test_center_mean_averages_in_float32():
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
     assert float(found[0, 0]) == pytest.approx(1.00390625, abs=1e-6)
     assert CenterMean.from_config(layer.get_config()).center == 2000
+
+
+def test_center_mean_in_bins():
+    x = _draw(2, 20, 3)
+    layer = CenterMean(center=12, bins=4)
+    wanted = x[:, 4:16].reshape(2, 4, 3, 3).mean(2).reshape(2, 12)
+    np.testing.assert_allclose(layer(x), wanted, atol=1e-6)
+    assert layer.compute_output_shape((None, 20, 3)) == (None, 12)
+    assert CenterMean.from_config(layer.get_config()).bins == 4

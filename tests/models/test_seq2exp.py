@@ -333,6 +333,34 @@ def test_a_shared_encoder_has_its_weights_once(gene_batch):
     assert np.isfinite(_outputs(shared, gene_batch(shared))["expression"]).all()
 
 
+def test_bins_tell_where_a_feature_lies(gene_batch):
+    both = [_build(bins=bins, mask={"kind": "none"}) for bins in (1, 4)]
+    assert both[1].count_params() - both[0].count_params() == 3 * 16 * 8
+    inputs = gene_batch(both[0])
+    # Two bins of the center, [48, 80), change places; the last one reaches no further.
+    moved = {name: values.copy() for name, values in inputs.items()}
+    for name in ("sequence", "signals"):
+        moved[name][:, 50:54], moved[name][:, 58:62] = (
+            inputs[name][:, 58:62],
+            inputs[name][:, 50:54],
+        )
+    changes = [
+        abs(_outputs(m, moved)["expression"] - _outputs(m, inputs)["expression"]).max()
+        for m in both
+    ]
+    assert changes[1] > 3 * changes[0] > 0
+
+
+def test_the_head_drops_in_training_alone(gene_batch):
+    model = _build(head_dropout=0.5, mask={"kind": "none"})
+    assert model.count_params() == _build(mask={"kind": "none"}).count_params()
+    inputs = gene_batch(model)
+    first, second = (_outputs(model, inputs)["expression"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    first, second = (_outputs(model, inputs, True)["expression"] for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
 def test_number_of_weights_by_hand():
     embeddings = (4 * 16 + 16) + (2 * 16 + 16)
     encoder = 5 * 16 * 16 + 16 + 2 * (3 * 16 * 16 + 16)

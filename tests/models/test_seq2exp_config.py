@@ -129,6 +129,17 @@ def _of_preset(name):
     [
         ({"width": 0}, "width is 0; it must be at least 1"),
         ({"center": 0}, "center is 0"),
+        ({"bins": 3}, "bins is 3, which does not divide center 2000; choose a center"),
+        ({"bins": 4, "mask": {"kind": "packed"}}, "bins is 4 with mask.kind 'packed'"),
+        (
+            {
+                "bins": 4,
+                "generator": {"reverse_complement": True},
+                "predictor": {"reverse_complement": True},
+            },
+            "4 bins side by side are not the same on both strands",
+        ),
+        ({"head_dropout": 1.0}, "head_dropout is 1.0; choose 0 or more, below 1"),
         ({"head": [64, 0]}, r"head is \[64, 0\]; each must be at least 1"),
         ({"generator": {"encoder": "cdnn"}}, "generator.encoder is 'cdnn'; did you m"),
         ({"generator": {"blocks": 0}}, "generator: blocks is 0"),

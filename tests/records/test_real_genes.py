@@ -60,6 +60,16 @@ def test_the_recipe_keeps_genes_of_a_measured_tss(yeast, tmp_path):
     assert summary.dropped == {"tss_source is not cage or tifseq": 1075}
 
 
+def test_every_gene_around_its_start_codon(yeast, tmp_path):
+    recipe = read_recipe(RECIPES / "yeast_start_codons.toml", [f"source.root={yeast}"])
+    summary = convert(recipe, tmp_path / "out")
+    assert summary.written == {"train": 5060, "validation": 435, "test": 1077}
+    store, middle = RecordStore.open(tmp_path / "out"), 2304 // 2
+    records = [store.read("test", number) for number in range(0, 1077, 20)]
+    codons = [record["sequence"][middle : middle + 3].tolist() for record in records]
+    assert codons == [[0, 3, 2]] * 54  # ATG, along the strand of the gene.
+
+
 def test_windows_of_yeast_against_the_files(yeast_store, yeast, tmp_path):
     store, rng = yeast_store, np.random.default_rng(0)
     fasta = yeast / "genome/Saccharomyces_cerevisiae.R64-1-1.dna.toplevel.fa.gz"
