@@ -3,7 +3,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUNS ?= demo
 
-.PHONY: help install constraints demo test lint bench clean
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# In parts: a process that has traced the graphs of many tests becomes slower and slower.
+training := tests/training
+models := tests/models tests/layers
+verbs := tests/cli tests/benchmark tests/tools
+uses := tests/serving tests/prediction tests/report tests/interpretation
+PARTS := training models verbs uses
+
+.PHONY: help install constraints demo test test-rest $(PARTS:%=test-%) lint bench clean
 
 help:  ## List the targets.
 	@grep -hE "^[a-z]+:.*##" $(MAKEFILE_LIST) | sed "s/:.*## /\t/" | expand -t 12
@@ -27,8 +35,13 @@ constraints:  ## Pin all that the package may need anew, in constraints.txt.
 demo: install  ## Simulate a genome, convert, fit, evaluate, export (about 5 minutes).
 	$(BIN)/seqexp-tf demo --out $(RUNS)
 
-test: install  ## Run every test.
-	$(BIN)/pytest -n 2 --dist loadfile
+test: $(PARTS:%=test-%) test-rest  ## Run every test.
+
+$(PARTS:%=test-%): test-%: install
+	$(PYTEST) $($*)
+
+test-rest: install
+	$(PYTEST) $(foreach part,$(PARTS),$($(part):%=--ignore=%))
 
 lint: install  ## Check style.
 	$(BIN)/ruff check .

@@ -259,7 +259,7 @@ def _bad_input(genome, folder):
     yield "joint", "bed", empty, of, f"{empty}: holds no interval"
     yield "joint", "bed", bed, of, "r.bed: line 1: II:1500-1511 .* past the end of the"
     yield "joint", "bed", bed, {"genome": empty}, f"{empty}: the file is empty"
-    yield "joint", "vcf", empty, of, f"{empty}: holds no alternative allele"
+    yield "joint", "vcf", empty, of, f"{empty}: not a VCF: it ends without"
     yield "joint", "vcf", vcf, of, "v.vcf: line 2: .* has no contig 'XVI'; nearest"
     yield "joint", "vcf", folder / "no", of, "no: no such file"
     yield "joint", "split", "tset", {}, "no split 'tset'; did you mean"
