@@ -14,7 +14,8 @@ name = "small"
 seeds = [2, 22]
 overrides = [
     "pipeline.window=64", "pipeline.shift=0", "training.epochs=2",
-    "training.batch_size=16", "model.width=4", "model.center=16", "model.head=[4]",
+    "training.batch_size=16", "model.width=4", "model.center=16", "model.bins=1",
+    "model.head=[4]",
     "model.predictor.dilations=[1]", "model.predictor.kernel=3",
     "training.precision=float32",
 ]

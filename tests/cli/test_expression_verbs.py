@@ -26,6 +26,7 @@ def run(gene_folder, tmp_path_factory):
         "pipeline.shift": 0,
         "model.width": 8,
         "model.center": 32,
+        "model.bins": 4,
         "model.head": [8],
         "model.predictor.dilations": [1],
         "training.epochs": 6,
