@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from seqexp_tf.config import require
 from seqexp_tf.errors import ConfigError, InputError
@@ -290,7 +291,13 @@ def _first_bases(
     start, end = (
         np.array(positions[role], dtype=np.int64) for role in ("start", "end")
     )
-    return np.where(np.array(strands) == "-", end - 1, start - base)
+    return _five_prime(start - base, end, strands)
+
+
+def _five_prime(start: ArrayLike, end: ArrayLike, strand: Sequence[str]) -> np.ndarray:
+    """The first base on its strand of each 0-based half-open interval."""
+    minus = np.asarray(strand) == "-"
+    return np.where(minus, np.asarray(end) - 1, start).astype(np.int64)
 
 
 def _check_ends(
@@ -423,13 +430,12 @@ def _annotated(table: pd.DataFrame) -> pd.DataFrame:
 def _site_rows(
     table: pd.DataFrame, key: pd.Series, name: pd.Series, transcript: Sequence
 ) -> pd.DataFrame:
-    plus = (table.strand == "+").to_numpy()
     return pd.DataFrame(
         {
             "gene": pd.Series(key.fillna("").tolist(), dtype=object),
             "name": pd.Series(name.tolist(), dtype=object),
             "contig": pd.Series(table.contig.tolist(), dtype=object),
-            "tss": np.where(plus, table.start, table.end - 1).astype(np.int64),
+            "tss": _five_prime(table.start, table.end, table.strand),
             "strand": pd.Series(table.strand.tolist(), dtype=object),
             "transcript": pd.Series(list(transcript), dtype=object),
             "start": table.start.to_numpy(np.int64),

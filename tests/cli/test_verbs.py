@@ -198,7 +198,7 @@ def test_presets_are_listed(call):
 @pytest.mark.slow
 def test_demo(tmp_path):
     began = time.monotonic()
-    done = _run("demo", "--out", tmp_path / "demo", "--epochs", "1", env=os.environ)
+    done = _run("demo", "--out", tmp_path / "demo", "--epochs", "2", env=os.environ)
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - began < 360
     run = tmp_path / "demo" / "run"

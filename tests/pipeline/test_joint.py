@@ -220,28 +220,28 @@ class TestTrainingBatches:
         ):
             read_records(joint_store, "train", stream=(0, 5))
 
-    def test_workers_have_parts_of_the_same_batches(self, joint_store):
+    @pytest.mark.parametrize("workers", [2, 4])
+    def test_workers_have_parts_of_the_same_batches(self, joint_store, workers):
         def batches(first_step=0, worker=(0, 1)):
             found, steps = training_batches(
                 joint_store,
                 batch_size=8,
                 masking=MaskingConfig(),
-                pipeline=PipelineConfig(streams=2, reverse_complement=True),
+                pipeline=PipelineConfig(streams=4, reverse_complement=True),
                 seed=1,
-                max_windows=60,
                 first_step=first_step,
                 worker=worker,
             )
             return list(found.take(steps + 2).as_numpy_iterator()), steps
 
         whole, steps = batches()
-        parts = [batches(worker=(index, 2))[0] for index in (0, 1)]
+        parts = [batches(worker=(index, workers))[0] for index in range(workers)]
         for batch, *shares in zip(whole, *parts, strict=True):
             joined = tf.nest.map_structure(lambda *a: np.concatenate(a), *shares)
             assert _equal(batch, joined)
         # Each stream draws masks of its own.
-        hidden = whole[0][2]["expression_logits"].reshape(2, 4, -1)
-        assert len({each.tobytes() for each in hidden}) == 2
+        hidden = whole[0][2]["expression_logits"].reshape(4, 2, -1)
+        assert len({each.tobytes() for each in hidden}) == 4
         assert _equal(whole[steps:], batches(first_step=steps)[0][:2])
 
     def test_no_window_is_there_twice_in_an_epoch_of_streams(self, joint_store):

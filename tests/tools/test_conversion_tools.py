@@ -72,11 +72,11 @@ def test_bench_convert(tmp_path):
 
 @pytest.mark.slow
 def test_bench_convert_of_genes(tmp_path):
-    options = ("--kind", "expression", "--genes", "6", "--repeats", "1")
+    options = ("--kind", "expression", "--genes", "12", "--repeats", "1")
     done = _run("bench_convert.py", tmp_path, *options)
     assert done.returncode == 0, done.stderr
     fold, *_, peer, noise = _table(done.stdout)
-    assert [row[2] for row in (fold, peer, noise)] == ["6"] * 3
+    assert [row[2] for row in (fold, peer, noise)] == ["12"] * 3
     # Of what experiments give a record takes well under a megabyte.
     assert float(fold[-1]) < 300 < 1000 < float(noise[-1])
     assert "the study's genes (18,377 windows) would take" in done.stdout
