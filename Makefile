@@ -3,13 +3,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUNS ?= demo
 
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/pytest
 # In parts: a process that has traced the graphs of many tests becomes slower and slower.
 training := tests/training
 models := tests/models tests/layers
-verbs := tests/cli tests/benchmark tests/tools
+cli := tests/cli
+tools := tests/benchmark tests/tools
 uses := tests/serving tests/prediction tests/report tests/interpretation
-PARTS := training models verbs uses
+PARTS := cli uses training models tools
 
 .PHONY: help install constraints demo test test-rest $(PARTS:%=test-%) lint bench clean
 
@@ -35,7 +36,9 @@ constraints:  ## Pin all that the package may need anew, in constraints.txt.
 demo: install  ## Simulate a genome, convert, fit, evaluate, export (about 5 minutes).
 	$(BIN)/seqexp-tf demo --out $(RUNS)
 
-test: $(PARTS:%=test-%) test-rest  ## Run every test.
+test: install  ## Run every test, two parts at a time.
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target \
+		$(PARTS:%=test-%) test-rest
 
 $(PARTS:%=test-%): test-%: install
 	$(PYTEST) $($*)

@@ -194,8 +194,62 @@ class HybridEncoder:
         return (tokens + 1) * self.segment + self.kernel + self.last_kernel - 2
 
 
+@dataclass(frozen=True)
+class TowerEncoder:
+    """Convolutions with max pooling after each, as in Basset: for a predictor alone.
+
+    It gives one position for ``stride`` bases, and costs a fraction of an encoder
+    that keeps every base.
+
+    Attributes:
+        encoder: ``tower``.
+        kernel: width of the first convolution.
+        block_kernel: width of the others.
+        filters: of each convolution.
+        pool: neighbours of which the largest is kept, after each convolution.
+    """
+
+    encoder: Literal["tower"] = "tower"
+    kernel: int = 15
+    block_kernel: int = 9
+    filters: tuple[int, ...] = (32, 64, 64, 64)
+    pool: int = 4
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "kernel", "block_kernel", "pool")
+        require(
+            len(self.filters) > 0 and all(number >= 1 for number in self.filters),
+            f"filters is {list(self.filters)}; one or more, each at least 1",
+        )
+
+    @property
+    def depth(self) -> int:
+        """Number of convolutions."""
+        return len(self.filters)
+
+    @property
+    def stride(self) -> int:
+        """Bases between two positions of the output."""
+        return self.pool**self.depth
+
+    @property
+    def receptive_field(self) -> int:
+        """Bases that reach the features of one position."""
+        kernels = [self.kernel] + [self.block_kernel] * (self.depth - 1)
+        steps = (self.pool**index for index in range(self.depth))
+        return 1 + sum(
+            (kernel + self.pool - 2) * step
+            for kernel, step in zip(kernels, steps, strict=True)
+        )
+
+
 EncoderConfig: TypeAlias = (
-    CaduceusEncoder | MambaEncoder | CNNEncoder | TransformerEncoder | HybridEncoder
+    CaduceusEncoder
+    | MambaEncoder
+    | CNNEncoder
+    | TransformerEncoder
+    | HybridEncoder
+    | TowerEncoder
 )
 
 ENCODERS: dict[str, type] = {
@@ -204,6 +258,7 @@ ENCODERS: dict[str, type] = {
     "cnn": CNNEncoder,
     "transformer": TransformerEncoder,
     "hybrid": HybridEncoder,
+    "tower": TowerEncoder,
 }
 """Configuration class of each encoder."""
 
@@ -234,6 +289,11 @@ def read_encoder(values: Any, *, name: str) -> EncoderConfig:
 def on_both_strands(config: EncoderConfig) -> bool:
     """Returns whether an encoder reads both strands as halves of the features."""
     return isinstance(config, CaduceusEncoder) and config.reverse_complement
+
+
+def output_stride(config: EncoderConfig) -> int:
+    """Returns the number of bases between two positions of an encoder's output."""
+    return config.stride if isinstance(config, TowerEncoder) else 1
 
 
 def check_width(config: EncoderConfig, width: int) -> None:

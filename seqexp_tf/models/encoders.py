@@ -18,6 +18,7 @@ from seqexp_tf.models.encoder_config import (
     EncoderConfig,
     HybridEncoder,
     MambaEncoder,
+    TowerEncoder,
     TransformerEncoder,
 )
 
@@ -27,7 +28,8 @@ def build_encoder(
 ) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
     """Returns an encoder; called again, it has the same weights.
 
-    It takes ``(batch, length, width)`` and gives the same shape; a reverse-complement
+    It takes ``(batch, length, width)`` and gives the same shape; a tower gives
+    ``(batch, length / stride, filters)``, and a reverse-complement
     equivariant one takes both strands as two halves of the features
     (``ReverseComplementEmbedding``) and gives their mean, ``(batch, length,
     width / 2)``.
@@ -142,10 +144,26 @@ def _hybrid(config: HybridEncoder, width: int, name: str) -> list[keras.layers.L
     return [stem, context, last]
 
 
+def _tower(config: TowerEncoder, width: int, name: str) -> list[keras.layers.Layer]:
+    layers = []
+    for index, filters in enumerate(config.filters):
+        convolution = keras.layers.Conv1D(
+            filters,
+            config.block_kernel if index else config.kernel,
+            padding="same",
+            activation="relu",
+            name=f"{name}_block_{index}",
+        )
+        pooling = keras.layers.MaxPooling1D(config.pool, name=f"{name}_pool_{index}")
+        layers += [convolution, pooling]
+    return layers
+
+
 _LAYERS = {
     CaduceusEncoder: _caduceus,
     MambaEncoder: _mamba,
     CNNEncoder: _cnn,
     TransformerEncoder: _transformer,
     HybridEncoder: _hybrid,
+    TowerEncoder: _tower,
 }

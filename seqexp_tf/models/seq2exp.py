@@ -17,7 +17,7 @@ from seqexp_tf.layers.masked_embedding import MaskedEmbedding
 from seqexp_tf.layers.packing import LearnedPositions, PackSelected
 from seqexp_tf.layers.reverse_complement import ReverseComplementEmbedding
 from seqexp_tf.layers.warm_up import GradientWarmUp
-from seqexp_tf.models.encoder_config import on_both_strands
+from seqexp_tf.models.encoder_config import on_both_strands, output_stride
 from seqexp_tf.models.encoders import build_encoder
 from seqexp_tf.models.frozen_generator import frozen_mask
 from seqexp_tf.models.seq2exp_config import (
@@ -110,7 +110,8 @@ def build_seq2exp(config: Seq2ExpConfig, shape: "ExpressionShape") -> keras.Mode
         if config.mask.kind == "packed":
             return _packed(config, inputs, outputs, embedding, predictor)
         x = predictor(_masked(config, inputs, mask, embedding))
-    pooled = CenterMean(center=config.center, bins=config.bins, name="pooled")(x)
+    positions = config.center // output_stride(config.predictor)
+    pooled = CenterMean(center=positions, bins=config.bins, name="pooled")(x)
     outputs["expression"] = _head(config, pooled, inputs)
     return keras.Model(inputs, outputs, name="seq2exp")
 

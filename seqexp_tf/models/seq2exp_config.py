@@ -11,6 +11,7 @@ from seqexp_tf.models.encoder_config import (
     TransformerEncoder,
     check_width,
     on_both_strands,
+    output_stride,
     read_encoder,
 )
 from seqexp_tf.models.mask_config import MaskConfig
@@ -101,6 +102,7 @@ class Seq2ExpConfig:
             )
 
         self._check_strands()
+        self._check_stride()
 
     def _check_strands(self) -> None:
         both = on_both_strands(self.predictor)
@@ -118,6 +120,25 @@ class Seq2ExpConfig:
             not both or self.bins == 1,
             f"predictor.reverse_complement is true; {self.bins} bins side by side are "
             "not the same on both strands: set bins to 1",
+        )
+
+    def _check_stride(self) -> None:
+        require(
+            output_stride(self.generator) == 1,
+            "generator.encoder is 'tower', which has no features of single bases; "
+            "choose another, a tower can only predict",
+        )
+        stride = output_stride(self.predictor)
+        require(
+            stride == 1 or self.mask.kind != "packed",
+            "predictor.encoder is 'tower' with mask.kind 'packed', which moves bases; "
+            "choose mask.kind 'hard'",
+        )
+        require(
+            self.center % (stride * self.bins) == 0,
+            f"center is {self.center:,}; with a predictor of one position every "
+            f"{stride:,} bases, in {self.bins:,} bins, it must be a multiple of "
+            f"{stride * self.bins:,}",
         )
 
     @property
@@ -174,6 +195,12 @@ def check_shape(config: Seq2ExpConfig, shape: "ExpressionShape") -> None:
     require(
         shape.window % 2 == 0,
         f"pipeline.window is {shape.window}; it must be even",
+    )
+    step = 2 * output_stride(config.predictor)
+    require(
+        step == 2 or shape.window % step == config.center % step == 0,
+        f"pipeline.window is {shape.window:,} and model.center {config.center:,}; with "
+        f"a tower for a predictor, both must be multiples of {step:,}",
     )
     require(
         config.center <= shape.window,

@@ -16,7 +16,7 @@ overrides = [
     "pipeline.window=64", "pipeline.shift=0", "training.epochs=2",
     "training.batch_size=16", "model.width=4", "model.center=16", "model.bins=1",
     "model.head=[4]",
-    "model.predictor.dilations=[1]", "model.predictor.kernel=3",
+    "model.predictor.filters=[4]", "model.predictor.pool=2",
     "training.precision=float32",
 ]
 

@@ -134,7 +134,10 @@ def test_a_model_that_does_not_fit_is_named_before_training(gene_store, tmp_path
         suite = _suite({**SOFT, "overrides": list(overrides)})
         check_jobs(plan_jobs(suite, [gene_store], tmp_path, beside=tmp_path))
 
-    fitting = ("pipeline.window=0", "model.center=32", "model.mask.promoter=16")
+    fitting = (
+        "pipeline.window=0", "model.mask.promoter=16", "model.center=32",
+        "model.bins=1", "model.predictor.filters=[4]",
+    )  # fmt: skip
     check(*fitting, "model.mask.weights={}", "model.mask.constants=1.0")
     with pytest.raises(ConfigError, match=r"model soft on .*model.center is 64,000"):
         check(*fitting, "model.center=64000")

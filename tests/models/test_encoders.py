@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seqexp_tf.models.encoder_config import ENCODERS, read_encoder
+from seqexp_tf.models.encoder_config import ENCODERS, output_stride, read_encoder
 from seqexp_tf.models.encoders import build_encoder
 
 SMALL = {
@@ -14,7 +14,9 @@ SMALL = {
     "cnn": {"kernel": 5, "dilations": [1, 4]},
     "transformer": {"blocks": 2, "heads": 2, "feed_forward": 16},
     "hybrid": {"segment": 4, "features": 8, "dilations": [1, 2]},
+    "tower": {"kernel": 5, "block_kernel": 3, "filters": [6, 8], "pool": 2},
 }
+SHAPES = {"tower": (None, 10, 8)}
 
 
 def _model(name, length=40, **options):
@@ -34,9 +36,10 @@ def test_each_is_tested():
 
 
 @pytest.mark.parametrize("name", list(SMALL))
-def test_same_shape_out_as_in(name):
+def test_same_shape_out_as_in_but_for_a_tower(name):
     model, config = _model(name)
-    assert model.output_shape == (None, 40, 8)
+    assert model.output_shape == SHAPES.get(name, (None, 40, 8))
+    assert model.output_shape[1] * output_stride(config) == 40
     assert sum("_block_" in layer.name for layer in model.layers) == config.depth
     found = model(_draw(3, 40, 8)).numpy()
     assert np.isfinite(found).all()
@@ -72,6 +75,35 @@ def test_which_bases_reach_a_base(name, before, after):
     if config.receptive_field is not None:
         assert config.receptive_field == before + after + 1
         assert reached.size == config.receptive_field
+
+
+def test_a_tower_is_convolutions_and_maxima():
+    model, config = _model("tower")
+    x = _draw(2, 40, 8)
+    found = x
+    for layer, width in zip(("trunk_block_0", "trunk_block_1"), (5, 3), strict=True):
+        kernel, bias = (w.numpy() for w in model.get_layer(layer).weights)
+        padded = np.pad(found, ((0, 0), (width // 2, width // 2), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)
+        found = np.maximum(np.einsum("blfk,kfo->blo", windows, kernel) + bias, 0)
+        found = found.reshape(2, -1, 2, found.shape[-1]).max(2)
+    np.testing.assert_allclose(model(x), found, atol=1e-5)
+    assert config.receptive_field == 1 + (4 + 1) + 2 * (2 + 1)
+
+
+def test_bases_that_reach_a_position_of_a_tower():
+    """Any of them may be the largest of its neighbours, so over many draws."""
+    model, config = _model("tower")
+    reached = set()
+    for seed in range(40):
+        x = tf.constant(_draw(1, 40, 8, seed=seed))
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(model(x)[0, 5])
+        reached |= set(np.flatnonzero(np.abs(tape.gradient(total, x)[0]).max(-1)))
+    # The position covers bases 20 to 23.
+    assert (min(reached), max(reached)) == (16, 27)
+    assert config.receptive_field == 27 - 16 + 1
 
 
 def test_halves_become_their_mean():

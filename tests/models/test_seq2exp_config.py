@@ -19,6 +19,7 @@ from seqexp_tf.training.config import presets, read_preset, read_run_config
 SHAPE = ExpressionShape(
     4000, ("atac", "contact"), ("half_life",), ("blacklist", "peaks")
 )
+TOWER = {"encoder": "tower"}
 
 
 def _read(**options):
@@ -131,6 +132,16 @@ def _of_preset(name):
         ({"center": 0}, "center is 0"),
         ({"bins": 3}, "bins is 3, which does not divide center 2000; choose a center"),
         ({"bins": 4, "mask": {"kind": "packed"}}, "bins is 4 with mask.kind 'packed'"),
+        ({"generator": TOWER}, "generator.encoder is 'tower', which has no features"),
+        (
+            {"predictor": TOWER, "center": 2048, "mask": {"kind": "packed"}},
+            "predictor.encoder is 'tower' with mask.kind 'packed'",
+        ),
+        (
+            {"predictor": TOWER, "center": 1000},
+            "one position every 256 bases, in 1 bins, it must be a multiple of 256",
+        ),
+        ({"predictor": {**TOWER, "filters": []}}, r"filters is \[\]; one or more"),
         (
             {
                 "bins": 4,
@@ -220,6 +231,12 @@ def test_wrong_options_are_refused(options, message):
     ("options", "shape", "message"),
     [
         ({}, {"window": 4001}, "window is 4001; it must be even"),
+        (
+            {"center": 1024, "predictor": TOWER},
+            {},
+            "pipeline.window is 4,000 and model.center 1,024; with a tower for a "
+            "predictor, both must be multiples of 512",
+        ),
         ({"center": 4001}, {}, "model.center is 4,001; the windows have 4,000 bases"),
         ({"mask": {"promoter": 4000}}, {}, "model.mask.promoter is 4,000; it leaves"),
         (
@@ -302,6 +319,9 @@ def test_receptive_fields():
     options = {"generator": cnn, "predictor": cnn, "center": 100}
     assert _read(**options).receptive_field == 11 + 99 + 10
     assert _read(**options, mask={"kind": "none"}).receptive_field == 110
+    tower = {"encoder": "tower", "kernel": 5, "block_kernel": 3, "filters": [2, 2]}
+    options = {"predictor": {**tower, "pool": 2}, "center": 100}
+    assert _read(**options, mask={"kind": "none"}).receptive_field == 12 + 99
     assert _read(predictor=cnn).receptive_field is None
     assert _read(generator=cnn).receptive_field is None
 
