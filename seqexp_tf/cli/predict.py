@@ -90,9 +90,11 @@ def command(
         raise click.UsageError("give one of --fasta, --bed, --vcf and --split")
     if (genome is None) != (bed is None and vcf is None):
         raise click.UsageError("--genome goes with --bed or --vcf: they need it")
-    from seqexp_tf.prediction.outputs import output_format
+    from seqexp_tf.prediction.outputs import output_format, refuse_bigwig
 
     output_format(out)
+    if vcf is not None:
+        refuse_bigwig(out, what="effects of variants")
     load_tensorflow()
     from seqexp_tf.prediction.model import open_model
     from seqexp_tf.prediction.run import Prediction
