@@ -1,12 +1,14 @@
-"""TensorFlow without the notices its libraries print about the machine."""
+"""TensorFlow and Keras without the notices they print about the machine."""
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow silently; of its own log, errors of Python alone are left.
+    """Imports TensorFlow and Keras silently; of TensorFlow's own log, errors of Python
+    alone are left.
 
     Call it before Keras or TensorFlow is imported. Log levels that the environment
     sets (``TF_CPP_MIN_LOG_LEVEL``, ``GRPC_VERBOSITY``) are kept.
@@ -14,9 +16,24 @@ def load_tensorflow() -> None:
     # C++ reads these once, with its first message.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    with _silenced_stderr():
+    # Keras' wrappers, which nothing here uses, take a second to load it.
+    with _silenced_stderr(), _hidden("sklearn"):
+        import keras  # noqa: F401
         import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
+
+
+@contextlib.contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Makes importing a package fail as if it were not installed."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 @contextlib.contextmanager
