@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import keras
@@ -146,6 +146,7 @@ def open_distribution(
     batch_size: int,
     streams: int,
     environment: Mapping[str, str] = os.environ,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Distribution:
     """Returns the distribution of a ``training.strategy``.
 
@@ -159,6 +160,7 @@ def open_distribution(
         batch_size: examples in a global batch.
         streams: parts of a batch that are read apart.
         environment: holds ``TF_CONFIG``.
+        say: told which workers are waited for.
 
     Raises:
         ConfigError: ``TF_CONFIG`` is malformed or missing, or a batch cannot be cut
@@ -186,6 +188,9 @@ def open_distribution(
         return Distribution()
     if cluster is not None:
         _check_streams(streams, len(cluster.workers))
+        silent = cluster.silent()
+        if silent:
+            say(f"waiting for the other workers: {', '.join(silent)} (see {VARIABLE})")
         opened = _multiworker()
     else:
         opened = _mirrored()

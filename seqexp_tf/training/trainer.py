@@ -99,6 +99,7 @@ def fit(
         training.strategy,
         batch_size=training.batch_size,
         streams=config.pipeline.streams,
+        say=say,
     )
     keras.utils.set_random_seed(training.seed)
     policy = hardware.compute_policy(training.precision)
