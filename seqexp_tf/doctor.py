@@ -32,6 +32,9 @@ _PACKAGES = (
     "pyBigWig",
     "logomaker",
 )
+BACKENDS = ("tensorflow", "jax")
+"""Backends of Keras that models run on."""
+
 _IMPORTED = ("numpy", "pandas", "pyarrow", "pyBigWig", "logomaker")
 _GPU_EXTRA = f'pip install "{_DISTRIBUTION}[gpu]"'
 _MEMORY_NEEDED = 2e9
@@ -115,6 +118,15 @@ def check_frameworks(load_tensorflow: Callable[[], None]) -> Iterator[Finding]:
     Args:
         load_tensorflow: imports TensorFlow.
     """
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend not in BACKENDS:
+        yield Finding(
+            "Keras backend",
+            backend,
+            f"KERAS_BACKEND is {backend!r}, on which this does not run; "
+            "export KERAS_BACKEND=tensorflow",
+        )
+        return
     yield _attempt(
         "TensorFlow",
         lambda: load_tensorflow() or "imports",
@@ -226,7 +238,7 @@ def _keras_backend() -> str:
     import keras
 
     backend = keras.backend.backend()
-    if backend not in ("tensorflow", "jax"):
+    if backend not in BACKENDS:
         raise ImportError(f"backend {backend} is not supported")
     total = float(keras.ops.sum(keras.ops.ones((3,))))
     if total != 3:

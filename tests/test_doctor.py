@@ -159,6 +159,13 @@ def test_an_unsupported_keras_backend(monkeypatch):
     assert problem.endswith("export KERAS_BACKEND=tensorflow")
 
 
+def test_an_unknown_backend_is_one_problem(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "nope")
+    (problem,) = _problems(doctor.check_frameworks(lambda: pytest.fail("loaded")))
+    assert problem.startswith("KERAS_BACKEND is 'nope'")
+    assert problem.endswith("export KERAS_BACKEND=tensorflow")
+
+
 def test_a_beta_sample_without_gradient(monkeypatch):
     import tensorflow as tf
     import tensorflow_probability as tfp

@@ -35,7 +35,13 @@ min_shards = 4
 @click.option(
     "--out", type=FOLDER, default=Path("demo"), show_default=True, help="Folder."
 )
-@click.option("--epochs", default=14, show_default=True, help="Passes over the data.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    default=14,
+    show_default=True,
+    help="Passes over the data.",
+)
 @click.pass_context
 def command(context: click.Context, out: Path, epochs: int) -> None:
     """Simulate, convert, fit, evaluate and export in a few minutes.

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from seqexp_tf.cli.options import FOLDER, data, load_tensorflow, say
+from seqexp_tf.errors import ConfigError
 
 
 @click.command()
@@ -43,6 +44,10 @@ def command(run: Path, out: Path | None, data: Path | None) -> None:
     from seqexp_tf.serving.export import export_run
     from seqexp_tf.training.run import Run
 
+    if out is not None and ".." in out.parts[-1:]:
+        raise ConfigError(
+            f"{out}: ends in '..', which names no model; choose --out MODELS/NAME"
+        )
     trained = Run.open(run)
     folder = out or run / "export" / trained.config.model["architecture"]
     store = None if data is None else RecordStore.open(data)

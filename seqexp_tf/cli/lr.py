@@ -38,8 +38,8 @@ def command(
     The range test (Smith 2017): a few batches are trained on while the learning rate
     rises exponentially, until the loss explodes. Suggested is a tenth of the rate at
     which the smoothed loss is lowest, as the peak of the schedule
-    (training.learning_rate). Everything but the schedule is as in `fit`; no run is
-    left behind.
+    (training.learning_rate). Everything but the schedule is as in `fit`, on one
+    device whatever training.strategy says; no run is left behind.
 
     \b
     Example:

@@ -88,8 +88,8 @@ def _whole_contigs(chosen: Mapping[str, Sequence[str]], order: Sequence[str]) ->
     for split, contigs in chosen.items():
         if not contigs:
             raise ConfigError(
-                f"split {split!r} gets no contig of {len(order)}; name its contigs, "
-                "use fewer folds, or split by intervals"
+                f"split {split!r} gets no contig of {len(order)}; name its contigs in "
+                "[splits] of the recipe, use fewer folds, or split by intervals"
             )
     return Splits({name: ((0, WHOLE, of[name]),) for name in order if name in of})
 

@@ -3,11 +3,12 @@
 import json
 import re
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from seqexp_tf.errors import ConfigError
+from seqexp_tf.errors import ConfigError, RunError
 
 VARIABLE = "TF_CONFIG"
 _EXAMPLE = (
@@ -16,6 +17,7 @@ _EXAMPLE = (
 )
 _ROLES = ("chief", "worker")
 _SECONDS = 2.0
+_PAUSE = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,35 @@ class Cluster:
         """Returns the addresses of the other workers at which nothing listens."""
         others = [a for i, a in enumerate(self.workers) if i != self.index]
         return [address for address in others if not _listens(address)]
+
+    def gather(self, say: Callable[[str], None]) -> None:
+        """Returns when every other worker listens, as this one does meanwhile.
+
+        TensorFlow would wait, too, but silently, and no signal would end it.
+
+        Args:
+            say: told whom this worker waits for.
+
+        Raises:
+            RunError: the port of this worker is another program's.
+        """
+        silent = self.silent()
+        if not silent:
+            return
+        mine = self.workers[self.index]
+        try:
+            listening = socket.create_server(
+                ("", int(mine.rpartition(":")[2])), reuse_port=True
+            )
+        except OSError as error:
+            raise RunError(
+                f"{VARIABLE}: cannot listen at {mine} ({error.strerror}); give this "
+                "worker another port, in the cluster of every worker"
+            ) from None
+        say(f"waiting for the other workers: {', '.join(silent)} (see {VARIABLE})")
+        with listening:
+            while self.silent():
+                time.sleep(_PAUSE)
 
 
 def read_cluster(environment: Mapping[str, str]) -> Cluster | None:

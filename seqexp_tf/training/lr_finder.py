@@ -86,10 +86,10 @@ def find_rate(
     Reference:
         [Smith 2017](https://arxiv.org/abs/1506.01186)
     """
-    if not 0 < lowest < highest:
+    if not 0 < lowest < highest < float("inf"):
         raise ConfigError(
             f"learning rates from {lowest:g} to {highest:g} are no range; the lowest "
-            "must be positive and below the highest"
+            "must be positive and below the highest, which must be finite"
         )
     require_whole(store)
     task = task_of(config)

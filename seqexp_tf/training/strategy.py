@@ -188,9 +188,7 @@ def open_distribution(
         return Distribution()
     if cluster is not None:
         _check_streams(streams, len(cluster.workers))
-        silent = cluster.silent()
-        if silent:
-            say(f"waiting for the other workers: {', '.join(silent)} (see {VARIABLE})")
+        cluster.gather(say)
         opened = _multiworker()
     else:
         opened = _mirrored()

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from seqexp_tf.config import dump
+from seqexp_tf.config import dump, to_dict
 from seqexp_tf.errors import RunError
 from seqexp_tf.layers.compiled_layer import compiled_layers
 from seqexp_tf.models.size import trainable_weights
@@ -271,13 +271,17 @@ def require_same(run: Run, config: AnyRunConfig, store: RecordStore) -> None:
     if run.dataset["fingerprint"] != store.fingerprint:
         raise RunError(
             f"{run.folder}: --resume with another dataset: trained on "
-            f"{run.dataset['name']} ({run.dataset['fingerprint'][:12]}), given "
-            f"{store.manifest['name']} ({store.fingerprint[:12]})"
+            f"{run.dataset['folder']} ({run.dataset['fingerprint'][:12]}), given "
+            f"{store.folder} ({store.fingerprint[:12]}); give the run's own or choose "
+            "another --out"
         )
 
 
 def _difference(old: AnyRunConfig, new: AnyRunConfig) -> str:
-    before, after = dump(old).splitlines(), dump(new).splitlines()
-    changed = [line for line in after if line not in before]
-    gone = [line for line in before if line not in after]
-    return f"{'; '.join(gone) or 'nothing'} became {'; '.join(changed) or 'nothing'}"
+    before, after = (_flat(to_dict(config)) for config in (old, new))
+    absent = "not given"
+    return "; ".join(
+        f"{name} = {before.get(name, absent)} became {after.get(name, absent)}"
+        for name in before | after
+        if before.get(name) != after.get(name)
+    )

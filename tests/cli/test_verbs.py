@@ -61,6 +61,10 @@ def test_help_of_a_verb_needs_no_tensorflow():
         (["inspect", "{tmp}"], "not a dataset"),
         (["convert", "{tmp}/none.toml"], "no such file"),
         (["export", "{tmp}"], "not a run, config.toml is missing"),
+        (
+            ["export", "{tmp}", "--out", "{tmp}/.."],
+            "ends in '..', which names no model",
+        ),
         (["fit", "--preset", "cmn"], 'did you mean "cnn"'),
         (["fit", "--preset", "cnn"], "needs --data DATASET and --out RUN"),
         (["fit", "--resume", "--out", "{tmp}"], "not a run"),
@@ -103,6 +107,7 @@ def test_debug_shows_the_traceback(tmp_path):
         (["logo", "x", "--strand", "y"], "invalid value for '--strand': 'y' is not"),
         (["logo", "x"], "seqexp-tf logo: no region; give one, for example --region"),
         (["fit", "--out"], "option '--out' requires an argument"),
+        (["demo", "--epochs", "0"], "'--epochs': 0 is not in the range x>=1"),
     ],
 )
 def test_a_usage_error_is_one_line(call, arguments, message):

@@ -2,10 +2,12 @@
 
 import json
 import socket
+import threading
+import time
 
 import pytest
 
-from seqexp_tf.errors import ConfigError
+from seqexp_tf.errors import ConfigError, RunError
 from seqexp_tf.training.cluster import Cluster, read_cluster
 
 HOSTS = ["a:2222", "b:2222", "[::1]:3333"]
@@ -77,3 +79,30 @@ def test_who_does_not_answer():
             for port in (1, server.getsockname()[1], closed.getsockname()[1])
         )
         assert Cluster((here, alive, dead), 0).silent() == [dead]
+
+
+def test_they_wait_for_each_other():
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        hosts = tuple(f"127.0.0.1:{s.getsockname()[1]}" for s in (one, other))
+    said = []
+    first = threading.Thread(target=Cluster(hosts, 0).gather, args=(said.append,))
+    first.start()
+    while not said:
+        time.sleep(0.01)
+    assert said == [f"waiting for the other workers: {hosts[1]} (see TF_CONFIG)"]
+    assert first.is_alive()
+    # The first listens, so the second has nothing to wait for, and begins.
+    Cluster(hosts, 1).gather(said.append)
+    with socket.create_server(("127.0.0.1", int(hosts[1].rpartition(":")[2]))):
+        first.join(timeout=20)
+        assert not first.is_alive()
+    assert len(said) == 1
+
+
+def test_a_port_that_another_program_has():
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        mine, dead = (f"127.0.0.1:{s.getsockname()[1]}" for s in (taken, closed))
+        with pytest.raises(RunError, match=f"cannot listen at {mine} .* another port"):
+            Cluster((mine, dead), 0).gather(pytest.fail)

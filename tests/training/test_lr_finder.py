@@ -59,6 +59,7 @@ def test_a_sweep_of_a_model_of_genes(gene_store, tmp_path):
     assert f"suggested: {sweep.suggestion:.1e}" in written[2].read_text()
 
 
-def test_no_range_is_refused(gene_store):
-    with pytest.raises(ConfigError, match="from 0.1 to 0.01 are no range"):
-        find_rate(read_run_config(SMALL), gene_store, lowest=0.1, highest=0.01)
+@pytest.mark.parametrize(("lowest", "highest"), [(0.1, 0.01), (0.1, float("inf"))])
+def test_no_range_is_refused(gene_store, lowest, highest):
+    with pytest.raises(ConfigError, match=f"from 0.1 to {highest} are no range"):
+        find_rate(read_run_config(SMALL), gene_store, lowest=lowest, highest=highest)

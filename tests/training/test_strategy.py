@@ -3,9 +3,11 @@
 import copy
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -171,6 +173,24 @@ def test_one_worker_writes_and_speaks(runs):
     assert len(said_by_other) == 2  # A line a fit.
     logs = (folder / "workers" / "seq2exp" / "tensorboard").rglob("events*")
     assert len({path.name.split(".")[-3] for path in logs}) == 1  # Of one process.
+
+
+@pytest.mark.slow
+def test_a_worker_that_waits_says_so_and_can_be_stopped(joint_folder, tmp_path):
+    mine, missing = (f"127.0.0.1:{port}" for port in _free_ports(2))
+    tf_config = {
+        "cluster": {"worker": [mine, missing]},
+        "task": {"type": "worker", "index": 0},
+    }
+    fits = [{"config": CNN, "data": str(joint_folder), "out": str(tmp_path / "run")}]
+    process = _start(fits, TF_CONFIG=json.dumps(tf_config))
+    line = process.stdout.readline()
+    assert line == f"waiting for the other workers: {missing} (see TF_CONFIG)\n"
+    time.sleep(1)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -139,7 +139,7 @@ def test_a_folder_with_a_run_is_refused(finished, joint_store):
 
 
 def test_resume_with_another_configuration_shows_the_difference(finished, joint_store):
-    with pytest.raises(RunError, match=r"seed = 1 became seed = 5"):
+    with pytest.raises(RunError, match=r"training.seed = 1 became 5; use"):
         fit(_config("training.seed=5"), joint_store, finished[0].folder, resume=True)
 
 
