@@ -20,6 +20,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from seqexp_tf.quiet import BACKENDS
+
 _DISTRIBUTION = "seqexp-tf"
 _PACKAGES = (
     "tensorflow",
@@ -32,9 +34,6 @@ _PACKAGES = (
     "pyBigWig",
     "logomaker",
 )
-BACKENDS = ("tensorflow", "jax")
-"""Backends of Keras that models run on."""
-
 _IMPORTED = ("numpy", "pandas", "pyarrow", "pyBigWig", "logomaker")
 _GPU_EXTRA = f'pip install "{_DISTRIBUTION}[gpu]"'
 _MEMORY_NEEDED = 2e9

@@ -5,6 +5,11 @@ import os
 import sys
 from collections.abc import Iterator
 
+from seqexp_tf.errors import ConfigError
+
+BACKENDS = ("tensorflow", "jax")
+"""Backends of Keras that this package runs on."""
+
 
 def load_tensorflow() -> None:
     """Imports TensorFlow and Keras silently; of TensorFlow's own log, errors of Python
@@ -12,7 +17,16 @@ def load_tensorflow() -> None:
 
     Call it before Keras or TensorFlow is imported. Log levels that the environment
     sets (``TF_CPP_MIN_LOG_LEVEL``, ``GRPC_VERBOSITY``) are kept.
+
+    Raises:
+        ConfigError: ``KERAS_BACKEND`` is one on which this package does not run.
     """
+    backend = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    if backend not in BACKENDS:
+        raise ConfigError(
+            f"KERAS_BACKEND is {backend!r}, on which this does not run; "
+            f"export KERAS_BACKEND={BACKENDS[0]}"
+        )
     # C++ reads these once, with its first message.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

@@ -36,6 +36,15 @@ def test_neither_loading_nor_reading_says_anything(tmp_path):
     assert done.stderr == "heard"
 
 
+def test_another_backend_is_refused(tmp_path):
+    done = _run(SHARD=str(tmp_path / "shard"), KERAS_BACKEND="torch")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "seqexp_tf.errors.ConfigError: KERAS_BACKEND is 'torch', on which this does "
+        "not run; export KERAS_BACKEND=tensorflow"
+    )
+
+
 def test_a_level_of_the_environment_is_kept(tmp_path):
     done = _run(SHARD=str(tmp_path / "shard"), TF_CPP_MIN_LOG_LEVEL="0")
     assert done.stdout.endswith("\n0\n")

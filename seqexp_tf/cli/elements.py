@@ -157,6 +157,8 @@ def command(
         raise click.UsageError("--annotation goes with --plot")
     if (exclude_promoter or exclude or block or peaks) and links is None:
         raise click.UsageError("--peaks, --exclude and --block go with --links")
+    if peaks is not None and peaks.resolve() == links.resolve():
+        raise click.UsageError(f"--peaks and --links are both {peaks}; give two files")
     from seqexp_tf.evaluation.files import require_writable, write_file
     from seqexp_tf.evaluation.gene_tracks import find_genes, require_genes
     from seqexp_tf.evaluation.tables import finite
@@ -269,6 +271,7 @@ def command(
     write_file(paths["json"], text.encode())
     written = [*paths.values(), *written]
     _note_empty(found.empty)
+    click.echo(f"Selected: {selection.describe()}")
     click.echo(describe(summary, promoter=mask.promoter))
     if scoring is not None:
         written += _write_scores(found, scoring, store, folder / stem, about)
@@ -284,7 +287,7 @@ def describe(summary: dict[str, float], *, promoter: int) -> str:
         f"{_counted(summary['elements'], 'element')} of "
         f"{_counted(summary['genes'], 'gene')}, {summary['selected_fraction']:.2%} of "
         f"the bases{outside}; mask ratio {summary['mask_ratio']:.2%}, mean mask "
-        f"{summary['mask_mean']:.3f}"
+        f"{summary['mask_mean']:.3f}{', promoters included' * bool(promoter)}"
     )
     if summary["elements"]:
         text += (

@@ -44,9 +44,9 @@ def command(run: Path, out: Path | None, data: Path | None) -> None:
     from seqexp_tf.serving.export import export_run
     from seqexp_tf.training.run import Run
 
-    if out is not None and ".." in out.parts[-1:]:
+    if out is not None and (not out.parts or out.parts[-1] == ".."):
         raise ConfigError(
-            f"{out}: ends in '..', which names no model; choose --out MODELS/NAME"
+            f"{out}: the folder names the model; choose --out MODELS/NAME"
         )
     trained = Run.open(run)
     folder = out or run / "export" / trained.config.model["architecture"]

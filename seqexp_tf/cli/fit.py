@@ -88,7 +88,9 @@ def command(
         for name in configs.presets():
             click.echo(name)
         return
-    if resume and config is None and preset is None and out is not None:
+    if resume and out is None:
+        raise ConfigError("fit --resume needs --out RUN, the run to go on with")
+    if resume and config is None and preset is None:
         from seqexp_tf.training.run import CONFIG, Run
 
         run = Run.open(out)

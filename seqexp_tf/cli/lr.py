@@ -4,12 +4,19 @@ from pathlib import Path
 
 import click
 
-from seqexp_tf.cli.options import FOLDER, load_tensorflow, read_tables, run_tables, say
+from seqexp_tf.cli.options import (
+    DATASET,
+    FOLDER,
+    load_tensorflow,
+    read_tables,
+    run_tables,
+    say,
+)
 
 
 @click.command()
 @run_tables
-@click.option("--data", type=FOLDER, required=True, help="Dataset folder.")
+@click.option("--data", type=DATASET, required=True, help="Dataset folder.")
 @click.option(
     "--out", type=FOLDER, required=True, help="Folder for lr.tsv, lr.png and lr.svg."
 )
@@ -56,14 +63,20 @@ def command(
     from seqexp_tf.evaluation.files import require_writable
     from seqexp_tf.evaluation.lr_sweep import write_sweep
     from seqexp_tf.records.store import RecordStore
-    from seqexp_tf.training.lr_finder import find_rate
+    from seqexp_tf.training.lr_finder import find_rate, require_range
 
+    require_range(lowest, highest)
     store = RecordStore.open(data)
     require_writable(out)
     sweep = find_rate(settings, store, lowest=lowest, highest=highest, steps=steps)
     configured = f"the configuration has {settings.training.learning_rate:g}"
-    if sweep.suggestion is None:
-        say(f"the loss never fell: choose another range; {configured}")
+    if sweep.still_falls:
+        say(
+            f"no suggestion: the loss is lowest at the highest rate, {highest:g}; "
+            f"raise --highest, or --steps; {configured}"
+        )
+    elif sweep.suggestion is None:
+        say(f"no suggestion: the loss never fell; choose another range; {configured}")
     else:
         click.echo(f"suggested: training.learning_rate={sweep.suggestion:.1e}")
         say(f"{configured}; {len(sweep.rates)} of {steps} batches, see the plot")

@@ -73,6 +73,8 @@ def cli(debug: bool) -> None:
     """
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     logging.getLogger("absl").setLevel(logging.ERROR)
+    # It tells of every kind of device that is not there.
+    logging.getLogger("jax").setLevel(logging.WARNING)
 
 
 def main() -> None:

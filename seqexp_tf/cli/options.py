@@ -7,20 +7,35 @@ from typing import Any
 import click
 
 from seqexp_tf.quiet import load_tensorflow as load_tensorflow
+from seqexp_tf.records.remote import is_remote
 
 
 class _Dataset(click.Path):
     """A folder, or an address with ``://``, which stays text."""
 
     def convert(self, value, param, ctx):
-        if "://" in str(value):
+        if is_remote(str(value)):
             return str(value)
         return super().convert(value, param, ctx)
 
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
+class _Local(click.Path):
+    """A path of this machine: an address is no folder named ``s3:``."""
+
+    def convert(self, value, param, ctx):
+        if is_remote(str(value)):
+            self.fail(
+                f"{value} is a remote address, and this takes a path of this machine; "
+                "copy from there before, or to there afterwards",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
+
+
+FOLDER = _Local(path_type=Path, file_okay=False)
 DATASET = _Dataset(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
+FILE = _Local(path_type=Path, dir_okay=False)
 
 overrides = click.option(
     "--set",

@@ -88,8 +88,11 @@ def command(
     """
     if sum(source is not None for source in (fasta, bed, vcf, split)) != 1:
         raise click.UsageError("give one of --fasta, --bed, --vcf and --split")
-    if (genome is None) != (bed is None and vcf is None):
-        raise click.UsageError("--genome goes with --bed or --vcf: they need it")
+    regional = "--bed" if bed is not None else "--vcf" if vcf is not None else None
+    if regional is not None and genome is None:
+        raise click.UsageError(f"{regional} needs --genome FASTA")
+    if regional is None and genome is not None:
+        raise click.UsageError("--genome goes with --bed or --vcf alone")
     from seqexp_tf.prediction.outputs import output_format, refuse_bigwig
 
     output_format(out)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+from seqexp_tf.cli.options import FOLDER
+
 
 @click.command(name="simulate")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FOLDER)
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
 @click.option(
     "--contigs", type=int, default=6, show_default=True, help="Number of contigs."

@@ -38,8 +38,8 @@ def require_genes(store: RecordStore) -> None:
     """Raises DatasetError unless a dataset has a gene a record."""
     if store.schema.kind != KIND:
         raise DatasetError(
-            f"{store.folder}: a dataset of kind {store.schema.kind!r}; elements of "
-            f"genes need one of kind {KIND!r}"
+            f"{store.folder}: a dataset of kind {store.schema.kind!r}; a model of "
+            f"genes needs one of kind {KIND!r}: give it with --data"
         )
 
 
@@ -83,14 +83,14 @@ def find_genes(
     """
     found: dict[str, set[int]] = {}
     missing = set(names)
-    known: list[str] = []
+    known: dict[str, None] = {}
     for split in splits:
         for number, window in enumerate(gene_windows(store, split)):
-            own = {window.gene, window.name}
-            known += own
-            if own & set(names):
+            own = dict.fromkeys((window.name, window.gene))
+            known |= own
+            if own.keys() & set(names):
                 found.setdefault(split, set()).add(number)
-                missing -= own
+                missing -= own.keys()
     if missing:
         name = min(missing)
         raise InputError(

@@ -23,6 +23,7 @@ def nearest(name: str, options: Iterable[str]) -> str:
     """Returns the end of an error message: the options most like ``name``."""
     options = list(options)
     close = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
+    close = close or [one for one in options if one.lower() == name.lower()]
     if close:
         return "nearest: " + ", ".join(close)
     if len(options) > _LISTED:

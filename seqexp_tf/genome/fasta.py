@@ -137,7 +137,7 @@ class _Packer:
         self.sizes: dict[str, int] = {}
         self.lower_case = self.unknown = self.ambiguous = 0
         self.contig: str | None = None
-        self.line = 1
+        self.line = self.header_line = 1
         self.last = b"\n"
 
     def header(self, raw: bytes) -> None:
@@ -154,15 +154,20 @@ class _Packer:
             )
         if words[0] in self.sizes:
             raise InputError(
-                f"{self.path}: line {self.line}: contig {words[0]!r} appears twice"
+                f"{self.path}: line {self.line}: contig {words[0]!r} appears twice; "
+                "rename or remove one"
             )
         self.contig = words[0]
         self.sizes[self.contig] = 0
+        self.header_line = self.line
         self.line += 1
 
     def close_contig(self) -> None:
         if self.contig is not None and not self.sizes[self.contig]:
-            raise InputError(f"{self.path}: contig {self.contig!r} has no sequence")
+            raise InputError(
+                f"{self.path}: line {self.header_line}: contig {self.contig!r} has no "
+                "sequence; add its bases or remove its header"
+            )
 
     def sequence(self, raw: bytes) -> None:
         """Takes part of a sequence: any number of lines, whole or not."""

@@ -65,7 +65,7 @@ class Selection:
         if self.fraction is not None:
             require(
                 0 < self.fraction < 1,
-                f"fraction is {self.fraction}; it must be between 0 and 1",
+                f"fraction is {self.fraction}; it must be above 0 and below 1",
             )
         require(
             self.max_gap >= 0, f"max_gap is {self.max_gap}; it must not be negative"

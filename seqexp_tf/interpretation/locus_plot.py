@@ -63,8 +63,8 @@ def plot_locus(
             them out.
         known: bool ``(n,)`` of the gene's known elements; None leaves them out.
         known_label: what they are.
-        promoter: bases around the TSS that the mask keeps whatever was learnt; the
-            axis of the mask is scaled to the others.
+        promoter: bases around the TSS that the mask keeps whatever was learnt: they
+            are hatched, and the mask is drawn of the others.
     """
     window = gene.window
     region = Region(window.contig, window.start, window.end)
@@ -86,7 +86,8 @@ def plot_locus(
     if known is not None:
         panels.append(_Panel(_STRIP, _strip(window, known, known_label, _TRUTH)))
     if gene.mask is not None:
-        panels.append(_Panel(_TALL, _mask(gene, promoter)))
+        draw = _mask(gene, promoter, selected=bool(spans))
+        panels.append(_Panel(_TALL, draw))
     if elements is not None:
         panels.append(_Panel(_STRIP, _elements(window, elements)))
     heights = [panel.height for panel in panels]
@@ -170,33 +171,37 @@ def _signal(gene: GeneMask, name: str, colour: str) -> Any:
         top = float(y.max())
         ax.set_ylim(low, top * 1.08 if top > low else low + 1)
         _few_ticks(ax)
-        _name(ax, f"{name} to TSS" if name == CONTACT else name)
+        _name(ax, name)
 
     return draw
 
 
-def _mask(gene: GeneMask, promoter: int) -> Any:
+def _mask(gene: GeneMask, promoter: int, *, selected: bool) -> Any:
     window = gene.window
 
     def draw(ax: "Axes") -> None:
-        x, y = _binned(window, gene.mask, np.mean)
-        ax.fill_between(x, y, step="post", color=_MASK, linewidth=0, alpha=0.85)
+        from matplotlib.patches import Patch
+
         kept = window.promoter(promoter)
-        free = gene.mask[~kept]
-        top = float(free.max()) if free.size else 1.0
+        x, y = _binned(window, np.where(kept, 0.0, gene.mask), np.mean)
+        ax.fill_between(x, y, step="post", color=_MASK, linewidth=0, alpha=0.85)
+        top = float(y.max())
         ax.set_ylim(0, min(top * 1.15, 1.02) or 1.02)
         _few_ticks(ax)
         _name(ax, "learnt mask")
+        legend = []
         if kept.any():
             (start, end), *_ = find_runs(kept).tolist()
+            look = {"facecolor": "none", "edgecolor": "0.6", "hatch": "////"}
             ax.axvspan(
-                window.start + start + 0.5,
-                window.start + end + 0.5,
-                facecolor="none",
-                edgecolor="0.6",
-                hatch="////",
-                linewidth=0,
-                zorder=3,
+                window.start + start + 0.5, window.start + end + 0.5, lw=0, **look
+            )
+            legend.append(Patch(lw=0, label="always kept", **look))
+        if selected:
+            legend.append(Patch(color=_ELEMENT, alpha=0.3, lw=0, label="selected"))
+        if legend:
+            ax.legend(
+                handles=legend, loc="upper right", fontsize=6, ncols=2, borderpad=0.3
             )
 
     return draw
@@ -280,7 +285,7 @@ def _bare(ax: "Axes", text: str) -> None:
 def _few_ticks(ax: "Axes") -> None:
     from matplotlib.ticker import MaxNLocator
 
-    ax.yaxis.set_major_locator(MaxNLocator(nbins=2, min_n_ticks=2))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=3, min_n_ticks=3))
     ax.tick_params(axis="y", labelsize=6)
 
 
@@ -294,7 +299,12 @@ def _position_axis(ax: "Axes", region: Region) -> None:
 
 
 def _distance_axis(ax: "Axes", window: GeneWindow) -> None:
-    """Adds kilobases from the TSS on top, negative upstream of the gene."""
+    """Adds kilobases from the TSS on top, negative upstream of the gene.
+
+    A dataset may have centred windows on start codons: the axis names neither.
+    """
+    from matplotlib.ticker import MaxNLocator
+
     sign = 1 if window.gene_strand == "+" else -1
     top = ax.secondary_xaxis(
         "top",
@@ -304,6 +314,7 @@ def _distance_axis(ax: "Axes", window: GeneWindow) -> None:
         ),
     )
     top.tick_params(labelsize=6.5, length=2)
+    top.xaxis.set_major_locator(MaxNLocator(9))
     top.xaxis.set_major_formatter(
-        lambda value, _: "TSS" if abs(value) < 1e-9 else f"{value:+g} kb"
+        lambda value, _: "0" if abs(value) < 1e-9 else f"{value:+g} kb"
     )

@@ -96,7 +96,10 @@ def scan(
 
     def body(index, carry, arrays):
         at = length - 1 - index if reverse else index
-        carry, given = step(carry, tuple(values[at] for values in inputs))
+        before = carry
+        carry, given = step(before, tuple(values[at] for values in inputs))
+        for old, new in zip(before, carry, strict=True):
+            new.set_shape(old.shape)  # A step may know less, as of one row and any.
         shapes[:] = [values.shape for values in given]
         arrays = tuple(
             array.write(at, values) for array, values in zip(arrays, given, strict=True)
@@ -132,13 +135,17 @@ def beta_sample(alpha, beta, seed):
         seed: two whole numbers; the same seed gives the same draw.
 
     Returns:
-        float32 of the same shape, from 0 to 1; gradients with respect to ``alpha``
-        and ``beta`` are finite.
+        float32 of the same shape, from 0 to 1, with finite gradients; NaN where a
+        parameter is not finite.
 
     Reference:
         [Figurnov et al. 2018](https://arxiv.org/abs/1805.08498);
         [Naesseth et al. 2017](https://arxiv.org/abs/1610.05683), section 5
     """
+    # tfp's sampler for accelerators never ends where a shape is infinite.
+    alpha, beta = (
+        keras.ops.where(keras.ops.isfinite(x), x, float("nan")) for x in (alpha, beta)
+    )
     if ON_JAX:
         import jax
 

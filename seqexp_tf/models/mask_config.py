@@ -193,9 +193,9 @@ def _by_signal(
         if signal not in signals:
             hint = nearest(signal, signals) if signals else "; the model sees none"
             raise ConfigError(f"model.{name} names an unknown signal {signal!r}{hint}")
-    for signal in signals:
-        if signal not in values:
-            raise ConfigError(
-                f"model.{name} has no value for the signal {signal!r}; give each one"
-            )
+    if missing := [repr(signal) for signal in signals if signal not in values]:
+        raise ConfigError(
+            f"model.{name} has no value for the signal {', '.join(missing)}; give each "
+            f"one: {{{', '.join(f'{signal} = 1.0' for signal in signals)}}}"
+        )
     return [values[signal] for signal in signals]

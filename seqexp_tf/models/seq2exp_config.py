@@ -224,7 +224,8 @@ def check_shape(config: Seq2ExpConfig, shape: "ExpressionShape") -> None:
         require(
             mask.channel in shape.channels,
             f"model.mask.channel is {mask.channel!r}; the dataset has no such channel"
-            f"{nearest(mask.channel, shape.channels) if shape.channels else ''}",
+            f"{nearest(mask.channel, shape.channels) if shape.channels else ''}; "
+            f"convert with channels.{mask.channel}, a BED of peaks (`seqexp-tf peaks`)",
         )
     if mask.learned:
         signals = used_signals(config, shape)

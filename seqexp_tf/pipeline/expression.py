@@ -283,5 +283,7 @@ def check_shift(schema: Schema, window: int, shift: int) -> None:
     if shift > room:
         raise ConfigError(
             f"pipeline.shift is {shift:,}; windows of {window:,} bases cut out of "
-            f"records of {schema.window:,} can be shifted by {room:,} at most"
+            f"records of {schema.window:,} can be shifted by {room:,} at most; set "
+            f"pipeline.shift={room}, or convert with windows.size at least "
+            f"{window + 2 * shift:,}"
         )

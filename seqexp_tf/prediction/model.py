@@ -109,7 +109,7 @@ def _version(path: Path) -> Path:
 
     found = versions(path)
     if not found:
-        what = "holds neither" if path.is_dir() else "no such folder"
+        what = "neither a run nor an export" if path.is_dir() else "no such folder"
         raise RunError(
             f"{path}: {what}; give a run, or an export that `seqexp-tf export RUN "
             "--out MODELS/NAME` wrote"

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from seqexp_tf.errors import InputError
+from seqexp_tf.errors import InputError, RunError
 from seqexp_tf.genome.alphabet import UNKNOWN, decode, encode
 from seqexp_tf.genome.contigs import ContigNames, nearest
 from seqexp_tf.genome.fasta import PackedGenome, pack_fasta
@@ -83,7 +83,8 @@ class Reference:
             if end > size:
                 raise InputError(
                     f"{place}: {name}:{start}-{end} (0-based half-open) goes past the "
-                    f"end of the contig, which has {size:,} bases in {self.path}"
+                    f"end of the contig, which has {size:,} bases in {self.path}; end "
+                    "it there, or give --genome the assembly of the BED"
                 )
             region = Region(contig, start, end)
             found.append((label or str(region), region))
@@ -105,9 +106,9 @@ class Reference:
         end = start + len(allele.reference)
         if end > size:
             raise InputError(
-                f"{allele.place}: {allele.contig}:{allele.position} with REF of "
-                f"{len(allele.reference)} goes past the end of the contig, which has "
-                f"{size:,} bases in {self.path}"
+                f"{allele.place}: {allele.contig}:{allele.position} with REF "
+                f"{allele.reference!r} goes past the end of the contig, which has "
+                f"{size:,} bases in {self.path}; give --genome the assembly of the VCF"
             )
         claimed = encode(allele.reference)
         bases = self.genome.fetch(contig, start, end)
@@ -185,7 +186,14 @@ def open_reference(
 
     Raises:
         InputError: see ``pack_fasta``.
+        RunError: the folder cannot be written in.
     """
-    with tempfile.TemporaryDirectory(prefix=".genome.", dir=scratch) as folder:
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix=".genome.", dir=scratch)
+    except OSError as error:
+        raise RunError(
+            f"{scratch}: cannot write here ({error.strerror}); choose another --out"
+        ) from None
+    with temporary as folder:
         genome = pack_fasta(fasta, folder, soft_masked=soft_masked, progress=progress)
         yield Reference(Path(fasta), genome, aliases or {})

@@ -123,7 +123,7 @@ class Prediction:
             soft_masked=source.get("soft_masked", "keep"),
             aliases=source.get("aliases"),
         ) as reference:
-            self._checked(path, reference)
+            usable = self._checked(path, reference)
             with self.count(None, "genes") as bar:
                 written, rows = write_gene_variants(
                     predictor,
@@ -132,7 +132,12 @@ class Prediction:
                     self.out,
                     progress=bar.update,
                 )
-        self.say(f"{rows:,} effects of alleles on genes in whose windows they lie.")
+        self.say(
+            f"{rows:,} effects of {usable:,} alleles, on genes whose windows hold them."
+            if rows
+            else f"None of the {usable:,} alleles lies in the window of a gene of "
+            f"{store.folder}: nothing to predict."
+        )
         return written
 
     @property

@@ -61,6 +61,8 @@ def filesystem(url: str, error: type[SeqExpError] = InputError) -> tuple[Any, st
         raise error(_not_installed(url)) from None
     for library in ("aiobotocore", "botocore"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    # It logs, with tracebacks, what it then raises.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     with reaching(url, error):
         return fsspec.core.url_to_fs(url)
 

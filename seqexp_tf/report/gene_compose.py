@@ -121,7 +121,7 @@ def _headlines(report: GeneReport) -> Iterator[Headline]:
         yield Headline(
             label="Mask ratio",
             value=f"{summary['mask_ratio']:.2%}",
-            detail=f"mean mask {summary['mask_mean']:.3f}",
+            detail=f"promoters included; mean mask {summary['mask_mean']:.3f}",
         )
     if report.known is not None:
         methods = report.known.document["units"]["bases"]["methods"]

@@ -151,11 +151,17 @@ def _found(found: FoundElements, *, promoter: int) -> Iterator[Block]:
             ("Genes", f"{summary['genes']:,}"),
             ("Elements", f"{summary['elements']:,}"),
             ("Elements a gene", f"{summary['elements_per_gene']:.1f}"),
-            ("Bases outside promoters selected", f"{summary['selected_fraction']:.2%}"),
+            (
+                "Bases in them, outside promoters",
+                f"{summary['selected_fraction']:.2%}",
+            ),
             ("Median length", f"{summary['median_length']:,.0f} bp"),
             ("Median distance to the TSS", f"{summary['median_distance']:,.0f} bp"),
             ("Mean mask", f"{summary['mask_mean']:.3f}"),
-            ("Mask ratio (mask at least 0.5)", f"{summary['mask_ratio']:.2%}"),
+            (
+                "Mask ratio (at least 0.5; whole window)",
+                f"{summary['mask_ratio']:.2%}",
+            ),
         ),
     )
     elements = learnt(found.elements)

@@ -36,7 +36,13 @@ def checked(
         inputs: by name; ``string`` ones are ``(batch,)``.
         cards: what they should be.
     """
-    batch = tf.shape(inputs[next(iter(cards))])[0]
+    first = next(iter(cards))
+    batch = _leading(tf.shape(inputs[first]), 0)
+    some = refuse_unless(
+        batch > 0, f"{first} has no rows; expected at least one, in a list"
+    )
+    with tf.control_dependencies([some]):
+        batch = tf.identity(batch)
     found = {}
     for name, card in cards.items():
         values = inputs[name]
@@ -52,7 +58,7 @@ def checked(
             refuse_unless(
                 _text(shape) == _text(wanted),
                 f"{name} has the shape {{}}; expected [{{}}{', ' * bool(listed)}"
-                f"{listed}], the batch of {next(iter(cards))} first",
+                f"{listed}], the batch of {first} first",
                 shape,
                 batch,
             )
@@ -61,9 +67,13 @@ def checked(
             free = [None if size == FREE else size for size in card.shape]
             values = tf.ensure_shape(tf.identity(values), free)
         if card.dtype == "float32":
+            along = list(range(1, len(card.shape)))
+            good = tf.reduce_all(tf.math.is_finite(values), axis=along)
             finite = refuse_unless(
-                tf.reduce_all(tf.math.is_finite(values)),
-                f"{name} holds NaN or infinity; expected finite numbers",
+                tf.reduce_all(good),
+                f"{name} holds NaN or infinity in row {{}} (from 0) of the batch; "
+                "expected finite numbers",
+                tf.argmin(tf.cast(good, tf.int32)),
             )
             with tf.control_dependencies([finite]):
                 values = tf.identity(values)
@@ -75,6 +85,11 @@ def _size(shape: tf.Tensor, at: int, card: TensorCard) -> tf.Tensor | int:
     if card.shape[at] != FREE:
         return card.shape[at]
     # Of a tensor of lower rank there is no such size; any number differs.
+    return _leading(shape, at)
+
+
+def _leading(shape: tf.Tensor, at: int) -> tf.Tensor:
+    """Returns a size, 0 of a tensor without such an axis."""
     return tf.reduce_max(tf.concat([shape[at : at + 1], [0]], axis=0))
 
 

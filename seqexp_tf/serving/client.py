@@ -13,6 +13,7 @@ from seqexp_tf.errors import RunError
 from seqexp_tf.serving.transport import Address, Kind, Transport, Unanswered, size_of
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+_OTHER_PROTOCOL = re.compile("parsing HTTP/2|BadStatusLine")
 _BATCH_LIMIT = re.compile(
     r"Task size \d+ is larger than maximum input batch size (\d+)"
 )
@@ -65,6 +66,7 @@ class Client:
         self._transport = transport
         self._patience = patience
         self._most: int | None = None
+        self._answered = False
 
     def __enter__(self) -> "Client":
         return self
@@ -162,10 +164,14 @@ class Client:
         begin = time.monotonic()
         for attempt in range(self._patience.retries + 1):
             try:
-                return call()
+                answer = call()
+                self._answered = True
+                return answer
             except Unanswered as error:
                 if error.kind is Kind.TOO_LARGE or _BATCH_LIMIT.search(error.message):
                     raise
+                if _OTHER_PROTOCOL.search(error.message):
+                    raise RunError(self._other_protocol()) from None
                 if error.kind is not Kind.UNAVAILABLE:
                     raise RunError(self._explain(error, batch)) from None
                 last = error
@@ -174,10 +180,14 @@ class Client:
                 # Many clients of one server must not come back together.
                 time.sleep(pause * random.uniform(0.5, 1.0))
         tries = self._patience.retries + 1
+        what, remedy = "no server answers", "start it, or check host and port"
+        if self._answered:
+            what = "the server has stopped answering"
+            remedy = "start it again, and then this command"
         raise RunError(
-            f"{self.address}: no server answers after {tries} "
+            f"{self.address}: {what}, after {tries} "
             f"{'try' if tries == 1 else 'tries'} in {time.monotonic() - begin:.0f} s "
-            f"({last.message}); start it, or check host and port"
+            f"({last.message}); {remedy}"
         )
 
     def _fewer(
@@ -196,6 +206,14 @@ class Client:
             "client_max_body_size of nginx"
         ) from None
 
+    def _other_protocol(self) -> str:
+        scheme = self.address.scheme
+        other = "http" if scheme == "grpc" else "grpc"
+        return (
+            f"{self.address}: this port does not speak {scheme}; try {other}://, or "
+            f"the port of {scheme}"
+        )
+
     def _explain(self, error: Unanswered, batch: int) -> str:
         if error.kind is Kind.SLOW:
             return (
@@ -212,6 +230,11 @@ class Client:
             return (
                 f"{self.address}: the model there has another layout "
                 f"({error.message}); export it again with this seqexp-tf"
+            )
+        if "does not match signature" in error.message:
+            return (
+                f"{self.address}: the model there takes other inputs; name the model "
+                f"that was exported from what is predicted with ({error.message})"
             )
         verb = "refuses the request" if error.kind is Kind.REFUSED else "fails"
         return f"{self.address}: the server {verb}: {error.message}"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqexp_tf.genome.alphabet import ALPHABET, BASES, decode
+from seqexp_tf.models.shape import expression_shape
 from seqexp_tf.pipeline.expression import scored_batches
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.serving.card import SignatureCard
@@ -47,7 +48,12 @@ def example_of(
     """
     split = next(split for split in _SPLITS if split in store.splits)
     place = store.windows(split).iloc[0]
-    record = f"{place.contig}:{place.start + 1:,}-{place.end:,} ({place.strand})"
+    margin = 0
+    if run.task == "expression":
+        window = expression_shape(run.schema, run.config.pipeline.window).window
+        margin = (place.end - place.start - window) // 2
+    first, last = place.start + margin + 1, place.end - margin
+    record = f"{place.contig}:{first:,}-{last:,} ({place.strand})"
     if run.task == "joint":
         inputs = _joint(store.read(split, 0), run.config.masking.expression_value)
     else:
@@ -104,6 +110,8 @@ def _gene(
         pipeline=run.config.pipeline,
         given=given_channel(run.config),
     )
+    # Strands are averaged where the model was trained on both.
+    average = run.config.pipeline.reverse_complement
     arrays, _, _ = next(batches.take(1).as_numpy_iterator())
     # Six digits are enough in an example, and make its text half as long.
     arrays = {name: _rounded(values) for name, values in arrays.items()}
@@ -115,7 +123,7 @@ def _gene(
     }
     return {
         "serving_default": arrays,
-        "serve_sequence": {**text, "average_strands": np.array([True])},
+        "serve_sequence": {**text, "average_strands": np.array([average])},
         "serve_elements": {**text, "threshold": np.array([_THRESHOLD], np.float32)},
     }
 

@@ -25,6 +25,8 @@ from seqexp_tf.serving.example import Example, as_json, example_of
 from seqexp_tf.serving.gene_signatures import gene_signatures
 from seqexp_tf.serving.joint_signatures import joint_signatures
 from seqexp_tf.serving.model_server import (
+    BATCHING,
+    MODELS,
     OWN_BATCHING,
     batching_parameters,
     versions,
@@ -76,6 +78,12 @@ def export_run(
             f"{folder}: {folder.name!r} is no name for a served model; choose an --out "
             "that ends in letters, digits, '_', '-' or '.'"
         )
+    for place in (folder, folder.parent):
+        if (place / "saved_model.pb").is_file():
+            raise RunError(
+                f"{folder}: {place} is a version of an exported model; choose "
+                "--out MODELS/NAME, of which versions are made"
+            )
     sha256 = run.model_sha256
     if store is None:
         store = RecordStore.open(Path(os.fspath(run.dataset["folder"])))
@@ -98,8 +106,11 @@ def export_run(
             "no warm-up requests, which need `pip install 'seqexp-tf[serving]'`: the "
             "first answers of a server will be slow"
         )
-    for path in write_server_files(folder.parent):
-        say(f"{path} is your own and stays as it is")
+    own = write_server_files(folder.parent)
+    for name in (MODELS, BATCHING):
+        path = folder.parent / name
+        kept = path in own
+        say(f"{path} is your own and stays as it is" if kept else f"Written: {path}")
     return version
 
 

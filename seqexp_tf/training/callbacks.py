@@ -80,7 +80,11 @@ class RunRecorder(keras.callbacks.Callback):
         bad = self.task.bad_step(self.model)
         if bad is not None:
             self._stop_at(bad, logs["loss"])
-        speed = {k: logs[k] for k in Throughput.COLUMNS if k in logs}
+        speed = {
+            k: None if math.isnan(logs[k]) else round(logs[k], 4)
+            for k in Throughput.COLUMNS
+            if k in logs
+        }
         columns = self.task.columns({k: logs[k] for k in logs if k not in speed})
         score = columns[self.task.monitored]
         if not math.isfinite(score):
@@ -93,7 +97,7 @@ class RunRecorder(keras.callbacks.Callback):
             {
                 **self.task.position(finished, self.plan),
                 "seconds": round(self._seconds(), 1),
-                **{name: round(value, 4) for name, value in speed.items()},
+                **speed,
                 **columns,
             }
         )
@@ -182,10 +186,14 @@ class EpochReport(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self._bar.close()
         seconds = time.monotonic() - self._began
-        speed = f"{logs[Throughput.SPEED]:,.0f} {self.task.examples}/s"
+        speed = ""
+        if not math.isnan(logs[Throughput.SPEED]):
+            speed = (
+                f"{logs[Throughput.SPEED]:,.0f} {self.task.examples}/s, "
+                f"input wait {logs[Throughput.WAIT]:.1%}  "
+            )
         self.say(
-            f"{self.task.place(epoch + 1, self.plan)} {seconds:6.1f} s  "
-            f"{speed}, input wait {logs[Throughput.WAIT]:.1%}  "
+            f"{self.task.place(epoch + 1, self.plan)} {seconds:6.1f} s  {speed}"
             f"train {self.task.summary(logs, '')}  "
             f"validation {self.task.summary(logs, 'val_')}"
         )

@@ -93,7 +93,8 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster | None:
         if not (host and re.fullmatch("[0-9]+", port) and 0 < int(port) < 1 << 16):
             _refuse(f"{address!r} is no address host:port")
     if len(set(workers)) < len(workers):
-        _refuse("an address is there twice; each worker needs its own")
+        twice = next(address for address in workers if workers.count(address) > 1)
+        _refuse(f"{twice} is there twice; each worker needs an address of its own")
     index = _index(content.get("task"), roles)
     return Cluster(workers, index) if len(workers) > 1 else None
 

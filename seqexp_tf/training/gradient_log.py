@@ -10,7 +10,10 @@ from seqexp_tf.training.expression_losses import GeneLoss
 from seqexp_tf.training.gradients import gradient_meter
 
 GENES = 4
-"""Genes they are measured on, the same each time."""
+"""Genes they are measured on, the same each time.
+
+One after another: the batch of a training step may be a single gene, for memory.
+"""
 
 
 class GradientLog(keras.callbacks.Callback):
@@ -32,7 +35,8 @@ class GradientLog(keras.callbacks.Callback):
         self, validation: tf.data.Dataset, loss: GeneLoss, *, kl_weight: float
     ):
         super().__init__()
-        self.batch = next(validation.unbatch().batch(GENES).take(1).as_numpy_iterator())
+        genes = validation.unbatch().batch(1).take(GENES)
+        self.genes = list(genes.as_numpy_iterator())
         self.loss = loss
         self.kl_weight = kl_weight
         self._meter = None
@@ -40,7 +44,7 @@ class GradientLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self._meter is None:
             self._meter = gradient_meter(self.model, self._losses)
-        found = self._meter(*self.batch)
+        found = self._meter(self.genes)
         values = (found.prediction, found.divergence, found.ratio)
         logs |= dict(zip(self.COLUMNS, values, strict=True))
 

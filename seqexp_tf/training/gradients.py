@@ -14,6 +14,9 @@ from keras.ops import convert_to_numpy as to_numpy
 from seqexp_tf.layers.beta_mask import BetaHead
 from seqexp_tf.training import hardware
 
+Batch = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""Inputs and targets."""
+
 Losses = Callable[[Mapping[str, Any], Mapping[str, Any]], tuple[Any, Any]]
 """Targets and outputs to the two parts of the loss, both scalars."""
 
@@ -58,22 +61,29 @@ def head_gradients(
         targets: given to ``losses``.
         losses: prediction loss and weighted divergence.
     """
-    return gradient_meter(model, losses)(inputs, targets)
+    return gradient_meter(model, losses)([(inputs, targets)])
 
 
 def gradient_meter(
     model: keras.Model, losses: Losses
-) -> Callable[[Mapping[str, Any], Mapping[str, Any]], HeadGradients]:
-    """Returns ``head_gradients`` of a model, traced once."""
+) -> Callable[[Sequence[Batch]], HeadGradients]:
+    """Returns ``head_gradients`` of a model over batches of one size, traced once.
+
+    The gradients are means over the batches, so that what takes too much memory at
+    once can be measured in parts.
+    """
     head = mask_head(model)
     measure = _BACKENDS[keras.backend.backend()](model, head, losses)
 
-    def meter(inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> HeadGradients:
+    def meter(batches: Sequence[Batch]) -> HeadGradients:
         kept = [to_numpy(variable) for variable in model.non_trainable_variables]
-        parts = measure(inputs, targets)
+        found = [
+            [_flat(gradients) for gradients in measure(inputs, targets)]
+            for inputs, targets in batches
+        ]
         for variable, value in zip(model.non_trainable_variables, kept, strict=True):
             variable.assign(value)
-        return HeadGradients(*(_norm(gradients) for gradients in parts))
+        return HeadGradients(*np.linalg.norm(np.mean(found, axis=0), axis=-1).tolist())
 
     return meter
 
@@ -138,6 +148,6 @@ def _layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
         yield from _layers(inner)
 
 
-def _norm(gradients: Sequence[Any]) -> float:
-    parts = [to_numpy(gradient).astype(np.float64) for gradient in gradients]
-    return float(np.sqrt(sum(np.square(part).sum() for part in parts)))
+def _flat(gradients: Sequence[Any]) -> np.ndarray:
+    parts = [to_numpy(gradient).astype(np.float64).ravel() for gradient in gradients]
+    return np.concatenate(parts)

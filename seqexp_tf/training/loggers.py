@@ -3,7 +3,7 @@
 import contextlib
 import importlib.util
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -29,7 +29,11 @@ def require_wandb(project: str | None) -> None:
 
 @contextlib.contextmanager
 def loggers(
-    config: AnyRunConfig, recorder: RunRecorder, *, profile: bool
+    config: AnyRunConfig,
+    recorder: RunRecorder,
+    *,
+    profile: bool,
+    say: Callable[[str], None],
 ) -> Iterator[list[keras.callbacks.Callback]]:
     """Gives the callbacks that log a fit, as long as it lasts.
 
@@ -37,17 +41,19 @@ def loggers(
         config: of the run.
         recorder: of the run; goes before them.
         profile: trace a few steps, too.
+        say: called with where the trace is.
     """
     folder = recorder.folder
     found = [keras.callbacks.TensorBoard(folder / TENSORBOARD)]
-    if profile:
-        found.append(Profile(folder / TENSORBOARD / "train"))
-    project = config.training.wandb_project
-    if project is None:
+    with contextlib.ExitStack() as during:
+        if profile:
+            found.append(Profile(folder / TENSORBOARD / "train", say))
+        if (project := config.training.wandb_project) is not None:
+            run = during.enter_context(_wandb_run(project, config, folder))
+            found.append(WandbLog(run, recorder))
         yield found
-        return
-    with _wandb_run(project, config, folder) as run:
-        yield [*found, WandbLog(run, recorder)]
+    if profile:
+        found[1].tell()
 
 
 class Profile(keras.callbacks.Callback):
@@ -57,11 +63,13 @@ class Profile(keras.callbacks.Callback):
 
     Args:
         folder: of TensorBoard's logs.
+        say: called with where the trace is, or why there is none.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, say: Callable[[str], None]):
         super().__init__()
         self.folder = folder
+        self.say = say
         self._step = 0
         self._runs = False
 
@@ -77,6 +85,16 @@ class Profile(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._end()
+
+    def tell(self) -> None:
+        """Says where the trace is, or why there is none."""
+        if self._step < _FIRST:
+            self.say(
+                f"Note: no trace: it begins with step {_FIRST}, and there were only "
+                f"{self._step} to train"
+            )
+        else:
+            self.say(f"Trace for TensorBoard's profiler: {self.folder}")
 
     def _start(self, folder: str) -> None:
         if keras.backend.backend() == "jax":
@@ -96,10 +114,10 @@ class Profile(keras.callbacks.Callback):
             import jax
 
             jax.profiler.stop_trace()
-            return
-        import tensorflow as tf
+        else:
+            import tensorflow as tf
 
-        tf.profiler.experimental.stop()
+            tf.profiler.experimental.stop()
 
 
 class WandbLog(keras.callbacks.Callback):

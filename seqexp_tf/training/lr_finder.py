@@ -33,10 +33,12 @@ class Sweep:
     Attributes:
         rates: learning rate of each step.
         losses: training loss of each step's batch, before its update.
+        whole: the highest rate was reached, and the loss had not exploded.
     """
 
     rates: np.ndarray
     losses: np.ndarray
+    whole: bool = False
 
     @property
     def smoothed(self) -> np.ndarray:
@@ -45,9 +47,15 @@ class Sweep:
 
     @property
     def suggestion(self) -> float | None:
-        """A tenth of the rate at which the loss is lowest; None if it never fell."""
+        """A tenth of the rate at which the loss is lowest; None if that is an end."""
         lowest = int(np.argmin(self.smoothed))
-        return float(self.rates[lowest] / BELOW) if lowest else None
+        inside = lowest and not self.still_falls
+        return float(self.rates[lowest] / BELOW) if inside else None
+
+    @property
+    def still_falls(self) -> bool:
+        """Whether the loss is lowest at the highest rate: a higher may be better."""
+        return self.whole and int(np.argmin(self.smoothed)) == len(self.rates) - 1
 
 
 def smooth(losses: Sequence[float]) -> np.ndarray:
@@ -86,11 +94,7 @@ def find_rate(
     Reference:
         [Smith 2017](https://arxiv.org/abs/1506.01186)
     """
-    if not 0 < lowest < highest < float("inf"):
-        raise ConfigError(
-            f"learning rates from {lowest:g} to {highest:g} are no range; the lowest "
-            "must be positive and below the highest, which must be finite"
-        )
+    require_range(lowest, highest)
     require_whole(store)
     task = task_of(config)
     task.check(store)
@@ -116,7 +120,17 @@ def find_rate(
             verbose=0,
         )
     rates = lowest * ratio ** (np.arange(len(watch.losses)) / (steps - 1))
-    return Sweep(rates, np.array(watch.losses))
+    whole = len(rates) == steps and not watch.exploded
+    return Sweep(rates, np.array(watch.losses), whole)
+
+
+def require_range(lowest: float, highest: float) -> None:
+    """Raises ConfigError unless there are learning rates from one to the other."""
+    if not 0 < lowest < highest < float("inf"):
+        raise ConfigError(
+            f"learning rates from {lowest:g} to {highest:g} are no range; the lowest "
+            "must be positive and below the highest, which must be finite"
+        )
 
 
 class _Watch(keras.callbacks.Callback):
@@ -125,6 +139,7 @@ class _Watch(keras.callbacks.Callback):
     def __init__(self):
         super().__init__()
         self.losses: list[float] = []
+        self.exploded = False
 
     def on_train_batch_begin(self, batch, logs=None):
         # Keras logs the mean since the metrics were last reset.
@@ -132,9 +147,13 @@ class _Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
-            self.model.stop_training = True
+            self._stop()
             return
         self.losses.append(float(logs["loss"]))
         smoothed = smooth(self.losses)
         if smoothed[-1] > DIVERGED * smoothed.min():
-            self.model.stop_training = True
+            self._stop()
+
+    def _stop(self) -> None:
+        self.exploded = True
+        self.model.stop_training = True

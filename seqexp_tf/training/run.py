@@ -20,6 +20,9 @@ HISTORY = "history.csv"
 CHECKPOINTS = "checkpoints"
 MODEL = "model.keras"
 
+CONFIG_SHA256 = "config_sha256"
+"""Key of ``dataset.json``: hash of the configuration that the fit began with."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -48,6 +51,10 @@ class Run:
         folder = Path(folder)
         for name in (CONFIG, DATASET, SCHEMA):
             if not (folder / name).is_file():
+                if [*folder.glob("saved_model.pb"), *folder.glob("*/saved_model.pb")]:
+                    raise RunError(
+                        f"{folder}: an export, not a run; give the run it was made of"
+                    )
                 what = f"{name} is missing" if folder.is_dir() else "no such folder"
                 raise RunError(
                     f"{folder}: not a run, {what}; make one with "
@@ -110,6 +117,17 @@ class Run:
             raise RunError(
                 f"{self.folder}: a run of task {self.task!r}; `seqexp-tf {verb}` is "
                 f"for task {task!r}"
+            )
+
+    def require_unedited(self) -> None:
+        """Raises RunError where config.toml is not the one that the fit began with."""
+        path = self.folder / CONFIG
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != self.dataset.get(CONFIG_SHA256, found):
+            raise RunError(
+                f"{path}: edited since the fit began, so that no model would be of "
+                "this configuration; undo that, or begin another run with it "
+                f"(`seqexp-tf fit {path} --out RUN`)"
             )
 
     def check_dataset(self, store: RecordStore) -> None:

@@ -1,5 +1,6 @@
 """How many examples a second a fit trains on, and how long it waits for them."""
 
+import math
 import time
 from typing import ClassVar
 
@@ -49,7 +50,8 @@ class Throughput(keras.callbacks.Callback):
     """Adds examples per second, and the share of time spent waiting, to the logs.
 
     The first batches of a call of ``fit`` do not count, because graphs are traced in
-    them, unless there are no others. Nor does validation.
+    them, unless there are no others. Nor does validation. Both are NaN where a resumed
+    fit had nothing but the validation left to do.
 
     Args:
         wait: of the loop.
@@ -76,7 +78,7 @@ class Throughput(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._steps = 0
-        self._measured = dict.fromkeys(self.COLUMNS, 0.0)
+        self._measured = dict.fromkeys(self.COLUMNS, math.nan)
 
     def on_train_batch_begin(self, batch, logs=None):
         if self._steps == 0:

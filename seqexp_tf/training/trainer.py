@@ -7,6 +7,7 @@ import os
 import zlib
 from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from seqexp_tf.training.plan import Plan
 from seqexp_tf.training.run import (
     CHECKPOINTS,
     CONFIG,
+    CONFIG_SHA256,
     DATASET,
     MODEL,
     SCHEMA,
@@ -93,6 +95,9 @@ def fit(
     plan = task.plan(store)
     initial = initial_run(config)
     checkpoint = _checkpoint_of(folder, config, store, resume)
+    if checkpoint is not None and (folder / MODEL).is_file():
+        say(f"{folder}: has finished before; nothing is left to train")
+        return Run.open(folder)
     training = config.training
     require_wandb(training.wandb_project)
     distribution = open_distribution(
@@ -149,7 +154,7 @@ def fit(
         during.enter_context(compiled_layers())
         reports = [EpochReport(say, show_bar, task=task, plan=plan), recorder]
         if distribution.chief:
-            logs = loggers(config, recorder, profile=profile)
+            logs = loggers(config, recorder, profile=profile, say=say)
             reports += during.enter_context(logs)
         train(task, model, store, plan, distribution, recorder, metrics, reports, say)
         if distribution.chief:
@@ -233,7 +238,9 @@ def _checkpoint_of(
             f"{folder}: already holds a run; go on with --resume or choose "
             "another --out"
         )
-    require_same(Run.open(folder), config, store)
+    run = Run.open(folder)
+    run.require_unedited()
+    require_same(run, config, store)
     return last_checkpoint(folder / CHECKPOINTS)
 
 
@@ -243,7 +250,8 @@ def _begin_folder(folder: Path, config: AnyRunConfig, store: RecordStore) -> Non
     Raises:
         RunError: the folder cannot be written.
     """
-    description = describe_dataset(store)
+    text = dump(config).encode()
+    description = describe_dataset(store) | {CONFIG_SHA256: sha256(text).hexdigest()}
     try:
         (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -252,7 +260,7 @@ def _begin_folder(folder: Path, config: AnyRunConfig, store: RecordStore) -> Non
     write_atomically(
         folder / DATASET, (json.dumps(description, indent=1) + "\n").encode()
     )
-    write_atomically(folder / CONFIG, dump(config).encode())
+    write_atomically(folder / CONFIG, text)
 
 
 def require_same(run: Run, config: AnyRunConfig, store: RecordStore) -> None:
@@ -266,7 +274,8 @@ def require_same(run: Run, config: AnyRunConfig, store: RecordStore) -> None:
     if run.config != config:
         raise RunError(
             f"{run.folder}: --resume with another configuration: "
-            f"{_difference(run.config, config)}; use the run's own or another --out"
+            f"{_difference(run.config, config)}; use the run's own (`seqexp-tf fit "
+            f"--resume --out {run.folder}`, nothing more) or another --out"
         )
     if run.dataset["fingerprint"] != store.fingerprint:
         raise RunError(

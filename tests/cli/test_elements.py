@@ -125,7 +125,7 @@ def test_named_genes_of_any_split_with_their_own_tracks(
         values = track.values("chrI", gene.window.start, gene.window.end)
     np.testing.assert_allclose(values, gene.mask, atol=STEP / 2 + 1e-6)
     picture = (tmp_path / "NIg3.locus.svg").read_text()
-    for word in ("NIg3", "dnase", "k27ac", "contact to TSS", "peaks", "learnt mask"):
+    for word in ("NIg3", "dnase", "k27ac", "contact", "peaks", "learnt mask"):
         assert word in picture
 
 
@@ -265,6 +265,7 @@ def test_an_error_is_one_line(arguments, message, run, joint_folder, call, tmp_p
         ["--exclude-promoter"],
         ["--block", "10"],
         ["--peaks", "x.bed"],
+        ["--links", "x.bed", "--peaks", "x.bed"],
     ],
 )
 def test_options_that_do_not_go_together(arguments, run, call):

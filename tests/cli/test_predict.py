@@ -1,11 +1,13 @@
 """``seqexp-tf predict`` on models that were never trained."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from tqdm import tqdm
 
-from seqexp_tf.errors import ConfigError, SeqExpError
+from seqexp_tf.errors import ConfigError, RunError, SeqExpError
 from seqexp_tf.genome.alphabet import decode, reverse_complement
 from seqexp_tf.genome.tracks import BigWigTrack
 from seqexp_tf.prediction.model import open_model
@@ -219,6 +221,22 @@ def test_variants_change_genes(gene_run, genome, gene_vcf, predict, tiny_genes):
     assert row.effect != 0
 
 
+def test_variants_of_no_gene_are_said(call, gene_run, genome, tiny_genes, tmp_path):
+    sequence = tiny_genes.sequence["chrI"]
+    sites = tiny_genes.genes.tss[tiny_genes.genes.chrom == "chrI"].to_numpy()
+    # Windows have 200 bases.
+    far = next(at for at in range(sequence.size) if np.abs(sites - at).min() > 110)
+    base = decode(sequence[far : far + 1])
+    vcf, out = tmp_path / "far.vcf", tmp_path / "far.tsv"
+    line = f"1\t{far + 1}\t.\t{base}\t{'A' if base != 'A' else 'G'}\n"
+    vcf.write_text("#CHROM\tPOS\tID\tREF\tALT\n" + line)
+    source = ["--vcf", vcf, "--genome", genome]
+    code, _, said = call("predict", gene_run, *source, "--out", out)
+    assert code == 0
+    assert "None of the 1 alleles lies in the window of a gene of" in said
+    assert len(out.read_text().splitlines()) == 1
+
+
 def test_an_export_needs_a_dataset_for_genes(
     gene_run, genome, gene_vcf, predict, refused, expression_folder, tmp_path
 ):
@@ -236,8 +254,10 @@ def test_one_source_and_its_genome(run, genome, refused):
     assert "give one of --fasta, --bed, --vcf and --split" in refused(run)
     both = ["--split", "test", "--fasta", genome]
     assert "give one of" in refused(run, *both)
-    for source in (["--bed", genome], ["--split", "test", "--genome", genome]):
-        assert "--genome goes with --bed or --vcf" in refused(run, *source)
+    for source in ("--bed", "--vcf"):
+        assert f"{source} needs --genome FASTA" in refused(run, source, genome)
+    of_split = ["--split", "test", "--genome", genome]
+    assert "--genome goes with --bed or --vcf alone" in refused(run, *of_split)
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +277,7 @@ def _bad_input(genome, folder):
     yield "joint", "fasta", long, {}, "sequence 'long' has 104 bases, more than the"
     yield "joint", "fasta", empty, {}, f"{empty}: the file is empty; expected a FASTA"
     yield "joint", "bed", empty, of, f"{empty}: holds no interval"
-    yield "joint", "bed", bed, of, "r.bed: line 1: II:1500-1511 .* past the end of the"
+    yield "joint", "bed", bed, of, "r.bed: line 1: II:1500-1511 .* past the end.*; end"
     yield "joint", "bed", bed, {"genome": empty}, f"{empty}: the file is empty"
     yield "joint", "vcf", empty, of, f"{empty}: not a VCF: it ends without"
     yield "joint", "vcf", vcf, of, "v.vcf: line 2: .* has no contig 'XVI'; nearest"
@@ -276,6 +296,15 @@ def test_bad_input_is_one_line(models, genome, tmp_path):
             getattr(prediction, method)(source, **options)
         assert "\n" not in str(refusal.value)
         assert list(out.parent.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_in_is_one_line(models, genome):
+    # No one writes there, not even root.
+    prediction = Prediction(
+        model=models["joint"], out=Path("/proc/out.tsv"), count=lambda *_: tqdm()
+    )
+    with pytest.raises(RunError, match="^/proc: cannot write here .*; choose another"):
+        prediction.fasta(genome)
 
 
 def test_what_cannot_be_a_bigwig(models, genome, tmp_path):
@@ -298,7 +327,7 @@ def test_the_verb_says_one_line(run, genome, refused, tmp_path):
     )
     unknown = refused(run, "--split", "test", out="out.csv")
     assert "unknown suffix '.csv'; choose one of .parquet, .tsv" in unknown
-    assert "holds neither; give a run, or an export" in refused(
+    assert "neither a run nor an export; give a run, or an export" in refused(
         tmp_path, "--split", "test"
     )
     assert "scheme 'htp'; did you mean" in refused(

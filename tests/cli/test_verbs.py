@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -63,15 +62,17 @@ def test_help_of_a_verb_needs_no_tensorflow():
         (["export", "{tmp}"], "not a run, config.toml is missing"),
         (
             ["export", "{tmp}", "--out", "{tmp}/.."],
-            "ends in '..', which names no model",
+            "the folder names the model; choose --out MODELS/NAME",
         ),
         (["fit", "--preset", "cmn"], 'did you mean "cnn"'),
         (["fit", "--preset", "cnn"], "needs --data DATASET and --out RUN"),
         (["fit", "--resume", "--out", "{tmp}"], "not a run"),
+        (["fit", "--resume"], "--resume needs --out RUN, the run to go on with"),
         (
             ["fit", "--preset", "cnn", "--set", "training.epoch=3"],
             'did you mean "epochs"',
         ),
+        (["export", "{tmp}", "--out", "."], "the folder names the model"),
         (["demo", "--out", "{data}"], "not empty"),
     ],
 )
@@ -107,6 +108,8 @@ def test_debug_shows_the_traceback(tmp_path):
         (["logo", "x", "--strand", "y"], "invalid value for '--strand': 'y' is not"),
         (["logo", "x"], "seqexp-tf logo: no region; give one, for example --region"),
         (["fit", "--out"], "option '--out' requires an argument"),
+        (["export", "x", "--out", "s3://b/x"], "'--out': s3://b/x is a remote address"),
+        (["evaluate", "gs://b/run"], "'RUN': gs://b/run is a remote address, and this"),
         (["demo", "--epochs", "0"], "'--epochs': 0 is not in the range x>=1"),
     ],
 )
@@ -148,7 +151,7 @@ def test_the_shell_completes(words, found):
     assert found in done.stdout
 
 
-def test_fit_evaluate_export(joint_folder, tmp_path):
+def test_fit_evaluate_export(joint_folder, tmp_path, call):
     run = tmp_path / "run"
     settings = [
         "--set", "model.filters=8",
@@ -182,8 +185,8 @@ def test_fit_evaluate_export(joint_folder, tmp_path):
     assert exported.returncode == 0, exported.stderr
     assert exported.stdout.strip() == str(run / "export" / "cnn" / "1")
 
-    again = _run("fit", "--resume", "--out", run)
-    assert again.returncode == 0, again.stderr
+    code, _, said = call("fit", "--resume", "--out", run)
+    assert code == 0, said
 
 
 def test_dry_run_prints_what_fit_reads_back(call, tmp_path):
@@ -202,10 +205,8 @@ def test_presets_are_listed(call):
 
 @pytest.mark.slow
 def test_demo(tmp_path):
-    began = time.monotonic()
-    done = _run("demo", "--out", tmp_path / "demo", "--epochs", "2", env=os.environ)
+    done = _run("demo", "--out", tmp_path / "demo", "--epochs", "1", env=os.environ)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 360
     run = tmp_path / "demo" / "run"
     assert (run / "metrics" / "test_windows.png").is_file()
     assert (run / "export" / "cnn" / "1" / "saved_model.pb").is_file()

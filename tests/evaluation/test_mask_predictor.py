@@ -174,10 +174,12 @@ def test_genes_are_found_by_identifier_and_name(expression_store):
     assert names == {"Ig0", "IIIg1"}
     with pytest.raises(InputError, match="gene 'Ig99': .*no such gene in test"):
         find_genes(expression_store, ["Ig99"], splits=["test"])
+    with pytest.raises(InputError, match="'NIIIG1': .*; nearest: .*NIIIg1"):
+        find_genes(expression_store, ["NIIIG1"], splits=SPLITS)
 
 
 def test_other_kinds_of_dataset_are_refused(joint_store):
-    with pytest.raises(DatasetError, match="kind 'joint'; elements of genes need"):
+    with pytest.raises(DatasetError, match="kind 'joint'; a model of genes needs"):
         require_genes(joint_store)
 
 

@@ -89,9 +89,9 @@ def test_chunk_borders_do_not_matter(tmp_path_factory, contigs, line, chunk, end
         (b">a\nAC\n>a\nGT\n", "line 3: contig 'a' appears twice"),
         (b">\nACGT\n", "line 1: a header without a contig name"),
         (b"> a\nACGT\n", "line 1: a header without a contig name"),
-        (b">a\n>b\nACGT\n", "contig 'a' has no sequence"),
-        (b">a\nACGT\n>b\n", "contig 'b' has no sequence"),
-        (b">a\nACGT\n>b", "contig 'b' has no sequence"),
+        (b">a\n>b\nACGT\n", "line 1: contig 'a' has no sequence"),
+        (b">a\nACGT\n>b\n", "line 3: contig 'b' has no sequence; add"),
+        (b">a\nACGT\n>b", "line 3: contig 'b' has no sequence; add"),
     ],
 )
 def test_bad_files(tmp_path, monkeypatch, chunk, content, message):

@@ -187,7 +187,7 @@ def test_genes_in_the_order_asked_for(features):
     [
         (_gff3(parts={"exon": PARTS["exon"]}), {}, "no CDS on the contigs of the"),
         (_gff3().replace("chrI", "chrV"), {}, "no CDS on the contigs of the genome"),
-        (_gff3(), {"genes": ["G"]}, "gene 'G' has no CDS; it has g; leave it out"),
+        (_gff3(), {"genes": ["G"]}, "gene 'G' has no CDS; nearest: g; leave it out"),
         (
             _line("CDS", 90, 120, attributes="Parent=t"),
             {},

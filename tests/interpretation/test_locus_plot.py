@@ -70,7 +70,7 @@ def test_every_track_has_its_row():
         promoter=200,
     )
     assert _labels(figure) == [
-        "genes", "dnase", "contact to TSS", "peaks", "ABC links", "learnt mask",
+        "genes", "dnase", "contact", "peaks", "ABC links", "learnt mask",
         "selected",
     ]  # fmt: skip
     title = _title(figure)
@@ -84,7 +84,7 @@ def test_what_is_not_there_has_no_row():
     bare = _gene(mask=None, signals={}, channels={"blacklist": np.ones(3000, bool)})
     assert _labels(plot_locus(bare)) == ["blacklist"]
     figure = plot_locus(_gene(prediction=float("nan")))
-    assert _labels(figure) == ["dnase", "contact to TSS", "peaks", "learnt mask"]
+    assert _labels(figure) == ["dnase", "contact", "peaks", "learnt mask"]
     assert "predicted" not in _title(figure)
 
 

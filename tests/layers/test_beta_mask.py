@@ -110,6 +110,15 @@ def test_draws_and_gradients_are_finite_at_the_extremes(compiled):
     assert (draws.numpy() >= 0).all() and (draws.numpy() <= 1).all()
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_parameter_that_is_not_finite_gives_no_number(compiled, value):
+    """As after a step that went wrong; tfp's compiled sampler would never end."""
+    draw = tf.function(beta_sample, jit_compile=compiled)
+    found = draw(*map(tf.constant, ([value, 2.0], [1.0, 3.0])), tf.constant([1, 2]))
+    np.testing.assert_array_equal(np.isnan(found), [True, False])
+
+
 @pytest.mark.parametrize("prior", [(10.0, 90.0), (0.1, 0.1222), (1.0, 1.0)])
 def test_divergence_is_the_closed_form(prior):
     tfp = pytest.importorskip("tensorflow_probability")

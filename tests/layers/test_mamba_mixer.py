@@ -1,4 +1,3 @@
-import importlib.util
 import math
 from pathlib import Path
 
@@ -6,11 +5,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from fixtures.tools import load_tool
 
 from seqexp_tf.layers import MambaMixer
 
 ORACLE = Path(__file__).parent / "data" / "mamba_mixer.npz"
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_mamba_oracle.py"
 PLACES = {
     "A_log": "scan/recurrence/A_log",
     "D": "scan/recurrence/D",
@@ -75,9 +74,7 @@ def test_equal_to_transformers(oracle, mixer, training):
 def test_the_oracle_is_what_transformers_says(oracle):
     for package in ("torch", "transformers"):
         pytest.importorskip(package, reason=f"{package} is not installed")
-    spec = importlib.util.spec_from_file_location("make_mamba_oracle", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool("make_mamba_oracle")
     live = tool.compute()
     assert set(live) == set(oracle)
     for name, array in live.items():

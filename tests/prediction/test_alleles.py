@@ -146,7 +146,7 @@ def test_reference_bases_are_checked(reference, contigs, tmp_path):
         ),
         (("chr7", 50, ".", "A", "C"), "line 4: .* no contig 'chr7'; nearest: chr2"),
         ((2, 62, ".", "A", "C"), "line 4: 2:62 .* past the end .* 61 bases"),
-        ((2, 61, ".", "NN", "C"), "line 4: 2:61 with REF of 2 goes past the end"),
+        ((2, 61, ".", "NN", "C"), "line 4: 2:61 with REF 'NN' goes past the end"),
     ]:
         with pytest.raises(InputError, match=message):
             check_vcf(_vcf(path, good, line), reference)

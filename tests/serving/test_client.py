@@ -115,8 +115,27 @@ def test_other_models_are_told(server, scheme):
         with pytest.raises(RunError, match="has another layout .*export it again"):
             client.predict(joint_request(), signature="serve_x", outputs=["y"])
         request = {"dna": joint_request()["dna"]}
-        with pytest.raises(RunError, match="refuses the request: .*(match|signature)"):
+        with pytest.raises(RunError, match="takes other inputs; name .*signature"):
             client.predict(request, **ASK)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_port_of_the_other_protocol(server, scheme):
+    other = "http" if scheme == "grpc" else "grpc"
+    url = server.url(other, "joint").replace(other, scheme)
+    with connect(url, patience=QUICK) as client:
+        message = f"^{url}: this port does not speak {scheme}; try {other}://"
+        with pytest.raises(RunError, match=message):
+            client.pin()
+
+
+def test_a_server_that_stops_in_the_middle(server):
+    with connect(server.url("http", "joint"), patience=QUICK) as client:
+        client.predict(joint_request(), **ASK)
+        client._transport._url = f"http://127.0.0.1:{_closed_port()}/v1/models/joint"
+        message = r"the server has stopped answering, after 2 tries .*; start it again"
+        with pytest.raises(RunError, match=message):
+            client.predict(joint_request(), **ASK)
 
 
 def _closed_port():
@@ -129,7 +148,7 @@ def _closed_port():
 def test_a_server_that_is_down(scheme):
     url = f"{scheme}://127.0.0.1:{_closed_port()}/joint"
     with connect(url, patience=QUICK) as client:
-        message = rf"{url}: no server answers after 2 tries in \d+ s .*; start it"
+        message = rf"{url}: no server answers, after 2 tries in \d+ s .*; start it"
         with pytest.raises(RunError, match=message):
             client.predict(joint_request(), **ASK)
 

@@ -3,6 +3,7 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -12,10 +13,12 @@ import tensorflow as tf
 from seqexp_tf import __version__
 from seqexp_tf.errors import DatasetError, RunError
 from seqexp_tf.evaluation.joint import evaluate_joint
+from seqexp_tf.genome.alphabet import decode
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.serving import export
 from seqexp_tf.serving.card import read_card
+from seqexp_tf.serving.example import example_of
 from seqexp_tf.serving.export import export_run
 from seqexp_tf.serving.readme import REQUESTS
 from seqexp_tf.training.run import Run
@@ -46,6 +49,12 @@ def test_the_card_says_what_was_exported(joint_run, joint_version):
     assert card.dataset.fingerprint == joint_run.dataset["fingerprint"]
 
 
+def test_an_export_is_no_run(joint_version):
+    for folder in (joint_version, joint_version.parent):
+        with pytest.raises(RunError, match="an export, not a run; give the run it"):
+            Run.open(folder)
+
+
 def test_the_card_of_a_model_of_genes_says_what_to_read(gene_run, gene_version):
     card = read_card(gene_version)
     assert (card.task, card.window, card.expression_value) == ("expression", 128, None)
@@ -55,6 +64,23 @@ def test_the_card_of_a_model_of_genes_says_what_to_read(gene_run, gene_version):
     assert (genes.blocked, genes.given) == ("blacklist", "")
     assert (genes.mask, genes.promoter) == ("hard", 8)
     assert genes.details == gene_run.schema.expression
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_the_example_is_about_the_dna_that_is_sent(
+    gene_run, gene_version, gene_folder, both
+):
+    pipeline = replace(gene_run.config.pipeline, window=64, reverse_complement=both)
+    run = replace(gene_run, config=replace(gene_run.config, pipeline=pipeline))
+    store = RecordStore.open(gene_folder)
+    example = example_of(run, store, read_card(gene_version).signatures)
+    sent = example.inputs["serve_sequence"]
+    (dna,) = sent["dna"]
+    assert dna == decode(store.read("test", 0)["sequence"][32:96])
+    place = store.windows("test").iloc[0]
+    first, last = place.start + 33, place.end - 32
+    assert f"{place.contig}:{first:,}-{last:,} (" in example.record
+    assert sent["average_strands"].tolist() == [both]
 
 
 @pytest.mark.parametrize("task", ["joint", "gene"])
@@ -141,6 +167,15 @@ def test_what_fails_leaves_nothing(joint_run, tmp_path, monkeypatch):
     with pytest.raises(RunError, match="cannot write the export: No space left"):
         export_run(joint_run, tmp_path / "NAME")
     assert not list((tmp_path / "NAME").iterdir())
+
+
+@pytest.mark.parametrize("inside", ["", "1"])
+def test_a_folder_inside_a_version_is_refused(joint_run, tmp_path, inside):
+    (tmp_path / "NAME" / "1").mkdir(parents=True)
+    (tmp_path / "NAME" / "1" / "saved_model.pb").touch()
+    with pytest.raises(RunError, match="is a version of an exported model; choose"):
+        export_run(joint_run, tmp_path / "NAME" / "1" / inside)
+    assert [path.name for path in tmp_path.iterdir()] == ["NAME"]
 
 
 @pytest.mark.parametrize("name", ["a model", "a:b", "ü"])

@@ -61,7 +61,7 @@ def test_numbers_are_the_same(
 def test_a_server_that_is_down_leaves_nothing(joint_version, genome, predict):
     source = ["--bed", genome / "r.bed", "--genome", genome / "genome.fa"]
     url = "grpc://127.0.0.1:1/joint"
-    with pytest.raises(RunError, match=f"^{url}: no server answers after 1 try in"):
+    with pytest.raises(RunError, match=f"^{url}: no server answers, after 1 try in"):
         predict(joint_version, *source, "--server", url, "--retries", 0)
 
 
@@ -69,5 +69,5 @@ def test_another_model_under_the_name_is_noticed(
     server, gene_version, joint_version, genome, predict
 ):
     source = ["--bed", genome / "r.bed", "--genome", genome / "genome.fa"]
-    with pytest.raises(RunError, match="genes/1: the server refuses the request: inpu"):
+    with pytest.raises(RunError, match="genes/1: the model there takes other inp"):
         predict(joint_version, *source, "--server", server.url("grpc", "genes"))

@@ -113,4 +113,6 @@ def test_without_the_protos_the_user_is_told(joint_run, tmp_path, monkeypatch):
     said = []
     version = export_run(joint_run, tmp_path / "NAME", say=said.append)
     assert not (version / WARM_UP).exists()
-    assert len(said) == 1 and "seqexp-tf[serving]" in said[0]
+    assert "seqexp-tf[serving]" in said[0]
+    files = [tmp_path / name for name in ("models.config", "batching.config")]
+    assert said[1:] == [f"Written: {path}" for path in files]

@@ -1,26 +1,20 @@
 """New versions under load: no request lost, none answered by a model half-way."""
 
-import importlib.util
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from fixtures.tools import load_tool
 
 from seqexp_tf.serving.client import connect
 from seqexp_tf.serving.export import export_run
 from seqexp_tf.training.run import MODEL, Run
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "serve_check.py"
-
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("serve_check", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("serve_check")
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def test_one_process_is_no_cluster():
         ('{"cluster": {"worker": ["a:1", "b"]}}', "'b' is no address host:port"),
         ('{"cluster": {"worker": ["a:1", "b:x"]}}', "'b:x' is no address"),
         ('{"cluster": {"worker": ["a:1", "b:70000"]}}', "'b:70000' is no address"),
-        ('{"cluster": {"worker": ["a:1", "a:1"]}}', "an address is there twice"),
+        ('{"cluster": {"worker": ["a:1", "a:1"]}}', "a:1 is there twice"),
         ('{"cluster": {"worker": ["a:1", "b:1"]}}', "task is missing"),
     ],
 )

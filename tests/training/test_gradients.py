@@ -8,7 +8,7 @@ import pytest
 from keras.ops import convert_to_numpy as to_numpy
 
 from seqexp_tf.layers.beta_mask import BetaDivergence, BetaHead, BetaMask
-from seqexp_tf.training.gradients import head_gradients, mask_head
+from seqexp_tf.training.gradients import gradient_meter, head_gradients, mask_head
 
 
 def _model(sampled: bool = True) -> keras.Model:
@@ -68,6 +68,19 @@ def test_both_norms_are_those_of_finite_differences():
     assert found.prediction == pytest.approx(wanted[0], rel=1e-2)
     assert found.divergence == pytest.approx(wanted[1], rel=1e-2)
     assert found.ratio == pytest.approx(found.prediction / found.divergence)
+
+
+def test_parts_give_the_gradients_of_the_whole():
+    model = _model(sampled=False)
+    inputs, targets = _batch()
+    parts = [
+        ({"sequence": inputs["sequence"][i : i + 1]}, {"expression": np.ones(1, "f4")})
+        for i in range(3)
+    ]
+    whole = head_gradients(model, inputs, targets, _losses)
+    found = gradient_meter(model, _losses)(parts)
+    assert found.prediction == pytest.approx(whole.prediction, rel=1e-5)
+    assert found.divergence == pytest.approx(whole.divergence, rel=1e-5)
 
 
 def test_it_leaves_the_model_as_it_was():

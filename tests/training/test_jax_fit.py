@@ -1,9 +1,5 @@
 """A fit under JAX: the same data and folder, and weights that TensorFlow reads."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,18 +56,10 @@ for kind, tables in {RUNS!r}.items():
 
 
 @pytest.fixture(scope="module")
-def trained(joint_folder, gene_folder, tmp_path_factory):
+def trained(run_under, joint_folder, gene_folder, tmp_path_factory):
     """Returns the folder with both runs, and what was said."""
-    pytest.importorskip("jax", reason="JAX is missing; pip install jax")
     folder = tmp_path_factory.mktemp("jax")
-    run = subprocess.run(
-        [sys.executable, "-c", FITS, folder, joint_folder, gene_folder],
-        env=os.environ | {"KERAS_BACKEND": "jax"},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr
-    return folder, run.stdout
+    return folder, run_under("jax", FITS, folder, joint_folder, gene_folder)
 
 
 def test_the_device_is_said_first(trained):

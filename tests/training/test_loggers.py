@@ -8,6 +8,7 @@ import pytest
 
 from seqexp_tf.errors import RunError
 from seqexp_tf.training.config import read_run_config
+from seqexp_tf.training.loggers import Profile
 from seqexp_tf.training.trainer import fit
 
 SMALL = {
@@ -40,6 +41,8 @@ def test_a_profile_and_a_log_offline(joint_store, tmp_path, monkeypatch):
     fit(read_run_config(SMALL), joint_store, folder, profile=True, say=lines.append)
     (trace,) = (folder / "tensorboard").rglob("*.xplane.pb")
     assert trace.stat().st_size > 1000
+    told = f"Trace for TensorBoard's profiler: {folder / 'tensorboard' / 'train'}"
+    assert told in lines
     assert len(list((folder / "wandb").rglob("*.wandb"))) == 1
     history = pd.read_csv(folder / "history.csv")
     assert [(project, step) for project, step, _ in rows] == [
@@ -58,6 +61,22 @@ def test_a_profile_and_a_log_offline(joint_store, tmp_path, monkeypatch):
     speed, wait = (float(text.replace(",", "")) for text in found.groups())
     assert speed == pytest.approx(speeds[1], abs=0.51)
     assert wait / 100 == pytest.approx(history.input_wait[1], abs=0.00051)
+
+
+def test_where_the_trace_is_or_why_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(Profile, "_start", lambda self, folder: None)
+    monkeypatch.setattr(Profile, "_end", lambda self: None)
+    for steps, said in (
+        (2, "Note: no trace: it begins with step 3, and there were only 2 to train"),
+        (3, f"Trace for TensorBoard's profiler: {tmp_path}"),
+    ):
+        lines = []
+        profile = Profile(tmp_path, lines.append)
+        for step in range(steps):
+            profile.on_train_batch_begin(step)
+            profile.on_train_batch_end(step)
+        profile.tell()
+        assert lines == [said]
 
 
 def test_without_wandb_its_project_is_refused(joint_store, tmp_path, monkeypatch):

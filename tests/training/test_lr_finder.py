@@ -41,6 +41,16 @@ def test_the_suggestion_is_well_below_the_lowest_loss():
     assert _bowl(-7).suggestion is None
 
 
+def test_a_loss_that_still_falls_suggests_nothing():
+    rates, losses = np.logspace(-6, 0, 61), np.linspace(2, 1, 61)
+    assert Sweep(rates, losses, whole=True).still_falls
+    assert Sweep(rates, losses, whole=True).suggestion is None
+    # Where the next batch's loss exploded, this is the last rate that trains.
+    exploded = Sweep(rates, losses)
+    assert not exploded.still_falls
+    assert exploded.suggestion == pytest.approx(0.1)
+
+
 def test_a_sweep_of_a_model_of_genes(gene_store, tmp_path):
     config = read_run_config(SMALL)
     sweep = find_rate(config, gene_store, lowest=1e-4, highest=1e3, steps=60)
@@ -50,6 +60,7 @@ def test_a_sweep_of_a_model_of_genes(gene_store, tmp_path):
     assert sweep.smoothed[-1] > DIVERGED * sweep.smoothed.min()
     assert (sweep.smoothed[:-1] <= DIVERGED * sweep.smoothed.min()).all()
     assert 1e-4 < sweep.suggestion < 1
+    assert not sweep.whole
 
     written = write_sweep(sweep, tmp_path)
     assert [path.name for path in written] == ["lr.tsv", "lr.png", "lr.svg"]

@@ -1,5 +1,6 @@
 """Waiting for input is seen, computing is not mistaken for it."""
 
+import math
 import time
 
 import pytest
@@ -34,6 +35,17 @@ def test_what_is_ready_is_not_waited_for():
     assert [int(value) for value in iterator] == [1, 2, 3]
     assert first > 0.05
     assert wait.seconds - first < 0.05
+
+
+def test_a_validation_alone_has_no_speed():
+    callback = Throughput(InputWait(), batch_size=10)
+    callback.set_params({"steps": 0})
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    logs = {}
+    callback.on_epoch_end(0, logs)
+    assert set(logs) == set(Throughput.COLUMNS)
+    assert all(math.isnan(value) for value in logs.values())
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from seqexp_tf.records.store import RecordStore
 from seqexp_tf.training.callbacks import RunRecorder
 from seqexp_tf.training.checkpoints import last_checkpoint
 from seqexp_tf.training.config import presets, read_preset, read_run_config
+from seqexp_tf.training.run import Run
 from seqexp_tf.training.trainer import fit
 
 SMALL = {
@@ -127,7 +128,11 @@ def test_early_stopping_also_after_a_kill(joint_store, tmp_path, monkeypatch):
 
 def test_resuming_a_finished_run_changes_nothing(finished, joint_store, tmp_path):
     shutil.copytree(finished[0].folder, tmp_path / "copy")
-    again = fit(_config(), joint_store, tmp_path / "copy", resume=True)
+    lines = []
+    again = fit(
+        _config(), joint_store, tmp_path / "copy", resume=True, say=lines.append
+    )
+    assert lines == [f"{again.folder}: has finished before; nothing is left to train"]
     assert len(pd.read_csv(again.folder / "history.csv")) == 4
     for first, second in zip(_weights(finished[0]), _weights(again), strict=True):
         assert np.array_equal(first, second)
@@ -141,6 +146,18 @@ def test_a_folder_with_a_run_is_refused(finished, joint_store):
 def test_resume_with_another_configuration_shows_the_difference(finished, joint_store):
     with pytest.raises(RunError, match=r"training.seed = 1 became 5; use"):
         fit(_config("training.seed=5"), joint_store, finished[0].folder, resume=True)
+
+
+def test_an_edited_configuration_is_not_resumed(finished, joint_store, tmp_path):
+    """The fit would end as something that its configuration does not say."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished[0].folder, folder)
+    path = folder / "config.toml"
+    path.write_text(path.read_text().replace("seed = 1\n", "seed = 5\n"))
+    edited = Run.open(folder).config
+    assert edited.training.seed == 5
+    with pytest.raises(RunError, match=r"config.toml: edited since the fit began"):
+        fit(edited, joint_store, folder, resume=True)
 
 
 def test_each_loss_of_the_history_is_exact(finished):
@@ -162,6 +179,7 @@ def test_the_configuration_is_written_whole(finished):
 
 def test_a_damaged_checkpoint_is_named(finished, joint_store, tmp_path):
     shutil.copytree(finished[0].folder, tmp_path / "copy")
+    (tmp_path / "copy" / "model.keras").unlink()
     checkpoint = last_checkpoint(tmp_path / "copy" / "checkpoints")
     damaged = checkpoint / "variables.npz"
     damaged.write_bytes(damaged.read_bytes()[:1000])
