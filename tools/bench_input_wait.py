@@ -3,13 +3,13 @@
 
 Each preset trains on simulated data as `seqexp-tf fit` would: joint models on windows
 of 2,048 bases, models of genes on records of 200,000 bases or, where the preset cuts
-out 2,048, on records little longer. Presets that read the mask of a finished run get
+out a window, on records little longer. Presets that read the mask of a finished run get
 one that was trained for a step. The exit code is 1 where a share is above --at-most.
 
 \b
 Example:
   python tools/bench_input_wait.py --preset cnn --preset seq2exp_soft_small
-  taskset -c 0,1 python tools/bench_input_wait.py --long-batch 1 --steps 4
+  python tools/bench_input_wait.py --preset seq2exp_soft --set model.remat=true
 """
 
 import tempfile
@@ -22,33 +22,38 @@ from seqexp_tf.errors import SeqExpError
 
 RECIPES = Path(__file__).resolve().parents[1] / "tfrecords"
 GENES = 24
-SHORT = 2_304
-"""Bases of a record for presets that cut out 2,048."""
+MARGIN = 256
+"""Bases by which a record is longer than the window that a preset cuts out."""
 
 GENERIC = ("model.mask.weights={}", "model.mask.constants=1.0")
 """Presets of the study weight its own signals; these treat all alike."""
 
 
-def simulated_stores(folder: Path) -> dict:
-    """Returns the windows of a simulated genome, and records around its genes."""
+def joint_store(scratch: Path):
+    """Returns the windows of a simulated genome."""
     from bench_pipeline import simulated_dataset
 
+    return simulated_dataset(scratch / "joint", contig_length=500_000)
+
+
+def short_store(scratch: Path, size: int):
+    """Returns records of ``size`` bases around genes of the genome of joint windows."""
     from seqexp_tf.config import read_toml
 
-    joint = simulated_dataset(folder, contig_length=500_000)
     tables = read_toml(RECIPES / "simulated_expression.toml")
     del tables["contact"]
-    tables["source"]["root"] = str(folder / "genome")
-    tables["windows"]["size"] = SHORT
-    return {"joint": joint, "short": _converted(tables, folder / "genes")}
+    tables["source"]["root"] = str(scratch / "joint" / "genome")
+    tables["windows"]["size"] = size
+    return _converted(tables, scratch / f"genes_{size}")
 
 
-def long_store(folder: Path):
+def long_store(scratch: Path):
     """Returns records of 200,000 bases with three signals."""
     from _expression_inputs import expression_recipe, write_inputs
 
     from seqexp_tf.config import to_dict
 
+    folder = scratch / "long"
     folder.mkdir()
     write_inputs(folder, signal="fold", genes=GENES)
     return _converted(to_dict(expression_recipe(folder)), folder / "dataset")
@@ -80,12 +85,21 @@ class Bench:
         scratch: an empty folder.
         steps: timed steps.
         long_batch: genes in a batch of long records; 0 for that of the preset.
+        overrides: of every configuration, as for `seqexp-tf fit`.
     """
 
-    def __init__(self, scratch: Path, *, steps: int, long_batch: int):
+    def __init__(
+        self,
+        scratch: Path,
+        *,
+        steps: int,
+        long_batch: int,
+        overrides: tuple[str, ...] = (),
+    ):
         self.scratch = scratch
         self.steps = steps
         self.long_batch = long_batch
+        self.overrides = overrides
         self._stores = {}
         self._runs = {}
 
@@ -125,26 +139,30 @@ class Bench:
         from seqexp_tf.training.config import read_preset, read_run_config
 
         tables = read_preset(preset)
-        kind = self._kind(tables)
         mask = tables["model"].get("mask", {})
         overrides = list(GENERIC) if "weights" in mask else []
         if mask.get("kind") == "run":
             run = self.run(preset.replace("retrain", "soft"))
             overrides += [f"model.mask.run={run}", "model.mask.fraction=0.1"]
+        kind, size = self._kind(tables)
         if kind == "long" and self.long_batch:
             overrides.append(f"training.batch_size={self.long_batch}")
+        overrides += self.overrides
         config = read_run_config(tables, overrides, origin=f"preset {preset}")
-        return config, self.store(kind)
+        return config, self.store(kind, size)
 
-    def store(self, kind: str):
-        """Returns the dataset ``joint``, ``long`` or ``short``."""
-        if kind not in self._stores:
-            self._stores |= (
-                {kind: long_store(self.scratch / kind)}
-                if kind == "long"
-                else simulated_stores(self.scratch / "simulated")
-            )
-        return self._stores[kind]
+    def store(self, kind: str, size: int = 0):
+        """Returns the dataset ``joint``, ``long``, or ``short`` with such records."""
+        if (kind, size) not in self._stores:
+            if kind == "joint":
+                store = joint_store(self.scratch)
+            elif kind == "long":
+                store = long_store(self.scratch)
+            else:
+                self.store("joint")
+                store = short_store(self.scratch, size)
+            self._stores[kind, size] = store
+        return self._stores[kind, size]
 
     def run(self, preset: str) -> Path:
         """Returns a run of a preset, trained for one step."""
@@ -162,12 +180,13 @@ class Bench:
             self._runs[preset] = folder
         return self._runs[preset]
 
-    def _kind(self, tables: dict) -> str:
+    def _kind(self, tables: dict) -> tuple[str, int]:
         from seqexp_tf.models import registry
 
         if registry.task(tables["model"]["architecture"]) == "joint":
-            return "joint"
-        return "short" if tables.get("pipeline", {}).get("window") else "long"
+            return "joint", 0
+        window = tables.get("pipeline", {}).get("window")
+        return ("short", window + MARGIN) if window else ("long", 0)
 
 
 @click.command(help=__doc__)
@@ -179,11 +198,16 @@ class Bench:
     show_default=True,
     help="Genes in a batch of records of 200,000 bases; 0 for that of the preset.",
 )
+@click.option("--set", "overrides", multiple=True, help="As for `seqexp-tf fit`.")
 @click.option(
     "--at-most", default=0.02, show_default=True, help="Largest share that passes."
 )
 def command(
-    presets: tuple[str, ...], steps: int, long_batch: int, at_most: float
+    presets: tuple[str, ...],
+    steps: int,
+    long_batch: int,
+    overrides: tuple[str, ...],
+    at_most: float,
 ) -> None:
     load_tensorflow()
     from seqexp_tf.training import config as configs
@@ -193,7 +217,9 @@ def command(
     click.echo(f"{'preset':<24}{'bases':>9}{'batch':>7}{'s/step':>9}{'input wait':>12}")
     slow = []
     with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(Path(scratch), steps=steps, long_batch=long_batch)
+        bench = Bench(
+            Path(scratch), steps=steps, long_batch=long_batch, overrides=overrides
+        )
         for preset in presets or configs.presets():
             try:
                 window, size, seconds, share = bench.measure(preset)

@@ -54,9 +54,10 @@ _OPTIONS = {
     ),
     "expression": (
         "--preset", "seq2exp_soft_small", *_HARD, "model.width=8", "model.center=64",
-        "model.generator.dilations=[1, 4]", "model.predictor.dilations=[1, 4, 16]",
-        "model.predictor.dropout=0.1", "model.mask.kl_warmup_steps=50",
-        "model.mask.promoter=32", "pipeline.window=256", "pipeline.shift=16",
+        "model.generator.dilations=[1, 4]", "model.predictor.encoder=cnn",
+        "model.predictor.dilations=[1, 4, 16]", "model.predictor.dropout=0.1",
+        "model.mask.kl_warmup_steps=50", "model.mask.promoter=32",
+        "pipeline.window=256", "pipeline.shift=16",
         "training.epochs=0", "training.max_steps=100", "training.validate_every=34",
         "training.batch_size=4", "training.warmup_steps=20",
     ),
@@ -138,6 +139,21 @@ def moment_of(run: Path) -> str:
     return "after a validation" if "validated" in names[-1] else "within an epoch"
 
 
+def start(command: list[str], *, said: Path) -> subprocess.Popen:
+    """Starts a training that speaks into a file."""
+    with said.open("wb") as file:
+        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+
+
+def check_ended(process: subprocess.Popen, *, said: Path) -> None:
+    """Raises with what a training said last, unless it ended well."""
+    if process.returncode != 0:
+        last = said.read_text(errors="replace").strip().splitlines()[-1:]
+        raise click.ClickException(
+            f"the training ended with {process.returncode}: {''.join(last)}"
+        )
+
+
 def kill_at_random(
     command: list[str], run: Path, duration: float, kind: int, rng: np.random.Generator
 ) -> float:
@@ -147,9 +163,7 @@ def kill_at_random(
     """
     while True:
         shutil.rmtree(run, ignore_errors=True)
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = start(command, said=run.with_name("said"))
         while not begun(run) and process.poll() is None:
             time.sleep(0.002)
         delay = rng.uniform(0, duration)
@@ -158,8 +172,7 @@ def kill_at_random(
         # Asked to stop before the end it answers with a code, after it as any process.
         if process.wait() in (-kind, 128 + kind):
             return delay
-        if process.returncode != 0:
-            raise click.ClickException(f"the training ended with {process.returncode}")
+        check_ended(process, said=run.with_name("said"))
 
 
 @click.command(help=__doc__)
@@ -192,17 +205,13 @@ def command(task: str, times: int, name: str, seed: int) -> None:
         undisturbed, run = Path(scratch) / "undisturbed", Path(scratch) / "run"
 
         began = None
-        process = subprocess.Popen(
-            [*verb, *options, "--out", str(undisturbed)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        said = Path(scratch) / "said"
+        process = start([*verb, *options, "--out", str(undisturbed)], said=said)
         while process.poll() is None:
             if began is None and begun(undisturbed):
                 began = time.perf_counter()
             time.sleep(0.002)
-        if process.returncode != 0:
-            raise click.ClickException(f"the training ended with {process.returncode}")
+        check_ended(process, said=said)
         duration = time.perf_counter() - began
         wanted = contents(undisturbed)
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")

@@ -1,6 +1,5 @@
 """The mutagenesis benchmark at its smallest: the table appears; no timing is judged."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -8,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from click.testing import CliRunner
+from fixtures.tools import load_tool
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "bench_mutagenesis.py"
 
 
 def _load():
-    spec = importlib.util.spec_from_file_location("bench_mutagenesis", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("bench_mutagenesis")
 
 
 def test_help_shows_an_example():

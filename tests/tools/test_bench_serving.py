@@ -1,21 +1,15 @@
 """The serving benchmark at its smallest: the table appears; no timing is judged."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "bench_serving.py"
+from fixtures.tools import load_tool
 
 
 @pytest.fixture
 def tool():
-    spec = importlib.util.spec_from_file_location("bench_serving", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("bench_serving")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from fixtures.tools import load_tool
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 NUMBER = r"[\d,.]+"
@@ -24,10 +25,7 @@ def _run(tool, *arguments):
 
 
 def _load(tool):
-    spec = importlib.util.spec_from_file_location(tool, TOOLS / f"{tool}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool(tool)
 
 
 def _assert_row(output, label, columns):
@@ -147,7 +145,7 @@ def test_the_serial_reader_gives_the_examples_of_the_pipeline(joint_store):
 
 def test_input_wait_of_a_preset(monkeypatch, joint_store):
     tool = _load("bench_input_wait")
-    monkeypatch.setattr(tool, "simulated_stores", lambda folder: {"joint": joint_store})
+    monkeypatch.setattr(tool, "joint_store", lambda scratch: joint_store)
     run = CliRunner().invoke(
         tool.command, ["--preset", "cnn", "--steps", "1", "--at-most", "-1"]
     )

@@ -1,7 +1,6 @@
 """The archive tool against the real archive and on small made-up inputs."""
 
 import gzip
-import importlib.util
 import json
 from pathlib import Path
 
@@ -9,21 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from fixtures.tools import load_tool
 
 from seqexp_tf.errors import ConfigError, InputError
 from seqexp_tf.genome.alphabet import encode
 from seqexp_tf.genome.archive import read_archive
 from seqexp_tf.genome.tracks import write_bigwig
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_archive.py"
-
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("make_archive", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("make_archive")
 
 
 @pytest.fixture

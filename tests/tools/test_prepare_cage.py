@@ -1,17 +1,15 @@
 """What the CAGE recipes need besides what is downloaded."""
 
 import gzip
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from fixtures.tools import load_tool
 
 from seqexp_tf.genome.tracks import BigWigTrack, write_bigwig
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "prepare_cage.py"
 TAGS = """\
 chr2\t10\t11\tchr2:10..11,+\t3\t+
 chr1\t5\t6\tx\t2\t+
@@ -29,10 +27,7 @@ STRANDS = "chr1\t0\t10\tG2\t0\t-\nchrX\t50\t60\tG1\t0\t+\n"
 
 @pytest.fixture
 def tool():
-    spec = importlib.util.spec_from_file_location("prepare_cage", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("prepare_cage")
 
 
 @pytest.fixture
