@@ -90,7 +90,7 @@ def command(
     trained = Run.open(run)
     store = RecordStore.open(data or Path(trained.dataset["folder"]))
     trained.check_dataset(store)
-    trained.model_path  # noqa: B018  Raises unless the fit has finished.
+    trained.require_finished()
     folder = out or run / "metrics"
     given = {
         name

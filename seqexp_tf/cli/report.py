@@ -86,7 +86,7 @@ def command(
         raise click.UsageError(
             "--region and --no-maps go with joint models; give --gene"
         )
-    trained.model_path  # noqa: B018  Refuses a run whose fit has not finished.
+    trained.require_finished()
     store = RecordStore.open(data or Path(trained.dataset["folder"]))
     path = out or run / "report.html"
     _require_writable(path)

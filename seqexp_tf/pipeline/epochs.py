@@ -1,6 +1,7 @@
 """The order of training batches, for datasets of every kind."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,9 @@ def prepared_batches(
     )
     parts = tuple(
         shuffled_batches(store, stream=stream, steps=steps, **options).map(
-            prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            partial(_drawn, prepare, stream, streams),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
         )
         for stream in range(
             index * streams // workers, (index + 1) * streams // workers
@@ -87,8 +90,8 @@ def shuffled_batches(
         stream: index of the stream.
 
     Returns:
-        Pairs of a number, int64, unlike those of all other steps and streams, and the
-        records, strings ``(batch_size // streams,)``.
+        Pairs of the step, of all epochs, int64, and the records, strings
+        ``(batch_size // streams,)``.
 
     Raises:
         DatasetError: fewer shards than streams.
@@ -106,19 +109,20 @@ def shuffled_batches(
     available = _count_windows(store, chosen, (stream, streams))
     buffer = max(1, min(buffer // streams, available))
 
+    size = batch_size // streams
+
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.stateless_uniform(
             (), [seed, epoch * streams + stream], 1, (1 << 31) - 1, tf.int64
         )
+        batches = records.shuffle(buffer, seed=order).batch(
+            size, drop_remainder=True, num_parallel_calls=tf.data.AUTOTUNE
+        )
+        if available // size == steps:
+            return batches
+        # Not ``take``: only what is read to its end is cached.
         return (
-            records.shuffle(buffer, seed=order)
-            .batch(
-                batch_size // streams,
-                drop_remainder=True,
-                num_parallel_calls=tf.data.AUTOTUNE,
-            )
-            # Not ``take``: only what is read to its end is cached.
-            .enumerate()
+            batches.enumerate()
             .filter(lambda number, _: number < steps)
             .map(lambda _, batch: batch)
         )
@@ -129,7 +133,6 @@ def shuffled_batches(
         .flat_map(one_epoch)
         .skip(passed)
         .enumerate(start=first_step)
-        .map(lambda step, batch: (step * streams + stream, batch))
     )
 
 
@@ -179,6 +182,12 @@ def _count_windows(
         sizes = [int(np.count_nonzero(rows)) for rows in shards]
     index, streams = stream
     return sum(sizes[index::streams])
+
+
+def _drawn(
+    prepare: Callable, stream: int, streams: int, step: tf.Tensor, batch: tf.Tensor
+) -> Any:
+    return prepare(step * streams + stream, batch)
 
 
 def _joined(*parts: Any) -> Any:

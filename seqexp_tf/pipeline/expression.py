@@ -15,7 +15,7 @@ from seqexp_tf.pipeline.epochs import (
 )
 from seqexp_tf.pipeline.gene_example import INPUTS, PEAKS, Tensors, gene_example
 from seqexp_tf.pipeline.padding import padded_part
-from seqexp_tf.pipeline.reader import parse_batch, read_in_order
+from seqexp_tf.pipeline.reader import read_in_order
 from seqexp_tf.records.schema import Schema
 from seqexp_tf.records.store import RecordStore
 
@@ -64,7 +64,6 @@ def training_batches(
     check_shift(store.schema, shape.window, pipeline.shift)
 
     def prepare(draw: tf.Tensor, batch: tf.Tensor) -> tuple[Tensors, Tensors]:
-        parsed = parse_batch(batch, store.schema, "train")
         seeds = tf.random.split(tf.stack([tf.constant(seed, tf.int64), draw]), 2)
         each = (batch.shape[0], 1)
         begin = tf.fill(each, _first_base(store.schema, shape.window))
@@ -72,16 +71,15 @@ def training_batches(
             begin += tf.random.stateless_uniform(
                 each, seeds[0], -pipeline.shift, pipeline.shift + 1, tf.int32
             )
-        positions = begin + tf.range(shape.window)
         reverse = None
         if pipeline.reverse_complement:
-            reverse = tf.random.stateless_uniform(each, seeds[1]) < 0.5
-            positions = tf.where(reverse, positions[:, ::-1], positions)
+            reverse = tf.random.stateless_uniform(each, seeds[1])[:, 0] < 0.5
         return gene_example(
-            parsed,
+            batch,
             store.schema,
             inputs=inputs,
-            positions=positions,
+            window=shape.window,
+            begin=begin,
             reverse=reverse,
             given=given,
         )
@@ -129,7 +127,7 @@ def evaluation_batches(
     Raises:
         ConfigError, DatasetError: as ``training_batches``.
     """
-    prepare = _centred(store, split, inputs, pipeline, given)
+    prepare = _centred(store, inputs, pipeline, given)
     if worker is None:
         records = read_in_order(store, split).batch(batch_size)
         return _prepared(records, prepare, store.count(split), batch_size)
@@ -155,7 +153,7 @@ def scored_batches(
         Batches of ``(inputs, targets, rows)``; rows, int64 ``(batch,)``, are those of
         ``store.windows(split)``.
     """
-    prepare = _centred(store, split, inputs, pipeline, given)
+    prepare = _centred(store, inputs, pipeline, given)
     records = read_in_order(store, split).enumerate().batch(batch_size)
 
     def with_rows(rows: tf.Tensor, batch: tf.Tensor) -> tuple:
@@ -211,21 +209,21 @@ def gene_ids(
 
 def _centred(
     store: RecordStore,
-    split: str,
     inputs: Sequence[str],
     pipeline: ExpressionPipelineConfig,
     given: str,
 ) -> Callable[[tf.Tensor], tuple[Tensors, Tensors]]:
     """Returns what makes examples of serialised records, centred, as stored."""
     shape = _check(store, inputs, pipeline, given)
-    begin = _first_base(store.schema, shape.window)
+    begin = tf.constant([[_first_base(store.schema, shape.window)]])
 
     def prepare(batch: tf.Tensor) -> tuple[Tensors, Tensors]:
         return gene_example(
-            parse_batch(batch, store.schema, split),
+            batch,
             store.schema,
             inputs=inputs,
-            positions=tf.range(begin, begin + shape.window)[None],
+            window=shape.window,
+            begin=begin,
             reverse=None,
             given=given,
         )

@@ -46,14 +46,15 @@ def loggers(
     folder = recorder.folder
     found = [keras.callbacks.TensorBoard(folder / TENSORBOARD)]
     with contextlib.ExitStack() as during:
-        if profile:
-            found.append(Profile(folder / TENSORBOARD / "train", say))
+        trace = Profile(folder / TENSORBOARD / "train", say) if profile else None
+        if trace:
+            found.append(trace)
         if (project := config.training.wandb_project) is not None:
             run = during.enter_context(_wandb_run(project, config, folder))
             found.append(WandbLog(run, recorder))
         yield found
-    if profile:
-        found[1].tell()
+    if trace:
+        trace.tell()
 
 
 class Profile(keras.callbacks.Callback):

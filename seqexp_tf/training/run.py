@@ -74,13 +74,16 @@ class Run:
         Raises:
             RunError: the fit has not written one yet.
         """
-        path = self.folder / MODEL
-        if not path.is_file():
+        self.require_finished()
+        return self.folder / MODEL
+
+    def require_finished(self) -> None:
+        """Raises RunError unless the fit has written its best model."""
+        if not (self.folder / MODEL).is_file():
             raise RunError(
                 f"{self.folder}: the fit has not finished, {MODEL} is missing; go on "
                 f"with `seqexp-tf fit --resume --out {self.folder}`"
             )
-        return path
 
     @property
     def model_sha256(self) -> str:

@@ -204,7 +204,7 @@ def initial_run(config: AnyRunConfig) -> Run | None:
             f"{_model_difference(run.config.model, config.model)}; give this run the "
             "same [model]"
         )
-    run.model_path  # noqa: B018  Raises unless the fit has finished.
+    run.require_finished()
     return run
 
 
