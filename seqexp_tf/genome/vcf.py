@@ -40,9 +40,12 @@ class Allele:
 
         The beginning they share goes first, then the end, so that an indel stays where
         the file has it, after its first base. Either may become empty: then bases are
-        only taken out, or only put in before the start.
+        only taken out, or only put in before the start. An alternative equal to the
+        reference is returned whole.
         """
         reference, alternative = self.reference, self.alternative
+        if reference == alternative:
+            return self.position - 1, reference, alternative
         before = _shared(reference, alternative)
         reference, alternative = reference[before:], alternative[before:]
         after = _shared(reference[::-1], alternative[::-1])

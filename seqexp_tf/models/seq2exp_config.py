@@ -204,13 +204,14 @@ def check_shape(config: Seq2ExpConfig, shape: "ExpressionShape") -> None:
     )
     require(
         config.center <= shape.window,
-        f"model.center is {config.center:,}; the windows have {shape.window:,} bases",
+        f"model.center is {config.center:,}; the windows have {shape.window:,} bases, "
+        "choose no more",
     )
     if mask.learned or mask.kind == "run":
         require(
             mask.promoter < shape.window,
             f"model.mask.promoter is {mask.promoter:,}; it leaves nothing to select "
-            f"in windows of {shape.window:,} bases",
+            f"in windows of {shape.window:,} bases, choose fewer",
         )
     if mask.kind == "run":
         selected = int(mask.fraction * shape.window)

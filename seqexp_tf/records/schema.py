@@ -168,7 +168,9 @@ class Schema:
                 expression=details,
             )
         except (ValueError, KeyError, TypeError, ConfigError) as error:
-            raise DatasetError(f"{path}: not a dataset schema: {error}") from None
+            raise DatasetError(
+                f"{path}: not a dataset schema: {error}; convert again with --overwrite"
+            ) from None
 
 
 def _tuple(value):

@@ -63,14 +63,19 @@ def parse_manifest(content: bytes, origin: str) -> dict[str, Any]:
         newer = manifest["manifest_version"] > MANIFEST_VERSION
         missing = _MANIFEST_KEYS - set(manifest)
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{origin}: not a dataset manifest: {error}") from None
+        raise DatasetError(
+            f"{origin}: not a dataset manifest: {error}; convert again with --overwrite"
+        ) from None
     if newer:
         raise DatasetError(
             f"{origin}: manifest version {manifest['manifest_version']} is newer than "
             f"the {MANIFEST_VERSION} this seqexp-tf reads; upgrade seqexp-tf"
         )
     if missing:
-        raise DatasetError(f"{origin}: not a dataset manifest: lacks {min(missing)!r}")
+        raise DatasetError(
+            f"{origin}: not a dataset manifest: lacks {min(missing)!r}; convert again "
+            "with --overwrite"
+        )
     for split, entry in manifest["splits"].items():
         if not _is_split(entry):
             raise DatasetError(
@@ -126,6 +131,11 @@ class RecordStore:
                 raise DatasetError(
                     f"{folder}: the conversion has not finished; run the same "
                     "`seqexp-tf convert` command again to go on"
+                )
+            if not folder.exists():
+                raise DatasetError(
+                    f"{folder}: no such folder; say where the dataset is (--data DIR), "
+                    "or make one with `seqexp-tf convert RECIPE --out DIR`"
                 )
             raise DatasetError(
                 f"{folder}: not a dataset, {MANIFEST} is missing; make one with "

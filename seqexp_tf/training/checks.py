@@ -1,5 +1,6 @@
 """Checks that the training configurations of both tasks share."""
 
+import math
 from typing import Any
 
 from seqexp_tf.config import require
@@ -13,10 +14,12 @@ def at_least_one(config: Any, *names: str) -> None:
 
 
 def positive(config: Any, *names: str) -> None:
-    """Raises ConfigError for a field that is zero or negative."""
+    """Raises ConfigError for a field that is zero, negative or infinite."""
     for name in names:
         value = getattr(config, name)
-        require(value > 0, f"{name} is {value}; it must be positive")
+        require(
+            0 < value < math.inf, f"{name} is {value}; it must be positive and finite"
+        )
 
 
 def none_negative(config: Any, *names: str) -> None:

@@ -61,7 +61,8 @@ class Cluster:
                 f"{VARIABLE}: cannot listen at {mine} ({error.strerror}); give this "
                 "worker another port, in the cluster of every worker"
             ) from None
-        say(f"waiting for the other workers: {', '.join(silent)} (see {VARIABLE})")
+        names = ", ".join(a if _resolves(a) else f"{a}, no such host" for a in silent)
+        say(f"waiting for the other workers: {names} (see {VARIABLE})")
         with listening:
             while self.silent():
                 time.sleep(_PAUSE)
@@ -88,6 +89,8 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster | None:
         return None
     roles = _roles(content["cluster"])
     workers = tuple(address for role in _ROLES for address in roles.get(role, ()))
+    if not workers:
+        return None
     for address in workers:
         host, _, port = str(address).rpartition(":")
         if not (host and re.fullmatch("[0-9]+", port) and 0 < int(port) < 1 << 16):
@@ -132,9 +135,21 @@ def _refuse(what: str) -> NoReturn:
 
 
 def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), _SECONDS):
+        with socket.create_connection(_host_and_port(address), _SECONDS):
             return True
     except OSError:
         return False
+
+
+def _resolves(address: str) -> bool:
+    try:
+        socket.getaddrinfo(*_host_and_port(address))
+    except socket.gaierror:
+        return False
+    return True
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)

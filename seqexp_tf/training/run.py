@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ MODEL = "model.keras"
 
 CONFIG_SHA256 = "config_sha256"
 """Key of ``dataset.json``: hash of the configuration that the fit began with."""
+
+SCHEMA_SHA256 = "schema_sha256"
+"""Key of ``dataset.json``: hash of the run's ``schema.json``."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,20 @@ class Run:
                     f"{folder}: not a run, {what}; make one with "
                     "`seqexp-tf fit --preset NAME --data DIR --out RUN`"
                 )
-        schema = Schema.from_json((folder / SCHEMA).read_text(), path=folder / SCHEMA)
         try:
             dataset = json.loads((folder / DATASET).read_text())
         except ValueError as error:
             raise RunError(f"{folder / DATASET}: not JSON: {error}") from None
+        if not isinstance(dataset, dict):
+            raise RunError(f"{folder / DATASET}: not what a fit writes there")
+        schema = (folder / SCHEMA).read_bytes()
+        found = hashlib.sha256(schema).hexdigest()
+        if found != dataset.get(SCHEMA_SHA256, found):
+            raise RunError(
+                f"{folder / SCHEMA}: edited since the fit began; put the dataset's own "
+                "schema.json back"
+            )
+        schema = Schema.from_json(schema.decode(), path=folder / SCHEMA)
         return cls(folder, read_run_config(folder / CONFIG), schema, dataset)
 
     @property
@@ -104,8 +117,14 @@ class Run:
         try:
             model = keras.saving.load_model(self.model_path, compile=False)
         except (ValueError, TypeError, OSError) as error:
+            path = self.model_path
+            if not zipfile.is_zipfile(path):
+                raise RunError(
+                    f"{path}: damaged, no whole archive; remove it, and `seqexp-tf fit "
+                    f"--resume --out {self.folder}` makes it again"
+                ) from None
             first_line = str(error).splitlines()[0]
-            raise RunError(f"{self.model_path}: cannot load: {first_line}") from None
+            raise RunError(f"{path}: cannot load: {first_line}") from None
         model.jit_compile = compiles()
         return model
 

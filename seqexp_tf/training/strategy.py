@@ -230,5 +230,5 @@ def _check_streams(streams: int, workers: int) -> None:
         raise ConfigError(
             f"pipeline.streams is {streams}, but {VARIABLE} names {workers} workers; "
             f"set pipeline.streams to {workers} or a multiple of it, so that each "
-            "reads shards of its own"
+            "reads shards of its own, and training.batch_size to a multiple of that"
         )

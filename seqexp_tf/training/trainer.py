@@ -42,6 +42,7 @@ from seqexp_tf.training.run import (
     DATASET,
     MODEL,
     SCHEMA,
+    SCHEMA_SHA256,
     Run,
     describe_dataset,
 )
@@ -250,13 +251,18 @@ def _begin_folder(folder: Path, config: AnyRunConfig, store: RecordStore) -> Non
     Raises:
         RunError: the folder cannot be written.
     """
-    text = dump(config).encode()
-    description = describe_dataset(store) | {CONFIG_SHA256: sha256(text).hexdigest()}
+    text, schema = dump(config).encode(), store.schema.to_json().encode()
+    description = describe_dataset(store) | {
+        CONFIG_SHA256: sha256(text).hexdigest(),
+        SCHEMA_SHA256: sha256(schema).hexdigest(),
+    }
     try:
         (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{folder}: cannot write: {error.strerror}") from None
-    write_atomically(folder / SCHEMA, store.schema.to_json().encode())
+        raise RunError(
+            f"{folder}: cannot write: {error.strerror}; choose another --out"
+        ) from None
+    write_atomically(folder / SCHEMA, schema)
     write_atomically(
         folder / DATASET, (json.dumps(description, indent=1) + "\n").encode()
     )

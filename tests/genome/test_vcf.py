@@ -42,7 +42,7 @@ def test_gzip_is_read(tmp_path):
         ("C", "CTT", (10, "", "TT")),
         ("CAG", "CTG", (10, "A", "T")),
         ("CAGG", "CTTGG", (10, "A", "TT")),
-        ("A", "A", (10, "", "")),
+        ("A", "A", (9, "A", "A")),
         ("CAC", "C", (10, "AC", "")),
         ("CAC", "AC", (9, "C", "")),
     ],

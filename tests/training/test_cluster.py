@@ -8,6 +8,7 @@ import time
 import pytest
 
 from seqexp_tf.errors import ConfigError, RunError
+from seqexp_tf.training import cluster
 from seqexp_tf.training.cluster import Cluster, read_cluster
 
 HOSTS = ["a:2222", "b:2222", "[::1]:3333"]
@@ -32,6 +33,7 @@ def test_one_process_is_no_cluster():
     assert _read(text="  ") is None
     assert _read(text="{}") is None
     assert _read({"worker": HOSTS[:1]}, {"type": "worker", "index": 0}) is None
+    assert _read({"worker": []}, {"type": "worker", "index": 0}) is None
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,17 @@ def test_they_wait_for_each_other():
         first.join(timeout=20)
         assert not first.is_alive()
     assert len(said) == 1
+
+
+def test_a_host_that_nobody_knows_is_told(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        mine = f"127.0.0.1:{server.getsockname()[1]}"
+    said, unknown = [], "no-such-host.invalid:2222"
+    monkeypatch.setattr(cluster, "_listens", lambda address: bool(said))
+    Cluster((mine, unknown), 0).gather(said.append)
+    assert said == [
+        f"waiting for the other workers: {unknown}, no such host (see TF_CONFIG)"
+    ]
 
 
 def test_a_port_that_another_program_has():

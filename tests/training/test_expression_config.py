@@ -53,6 +53,7 @@ def test_every_preset_says_how_long(name):
         ("training.final_learning_rate=-1.0", "must not be negative"),
         ("training.beta_2=1.0", "from 0 up to, not including, 1"),
         ("training.clip_norm=0.0", "clip_norm is 0.0; it must be positive"),
+        ("training.learning_rate=inf", "learning_rate is inf; it must be .* finite"),
         ("training.seed=0", "seed is 0; it must be from 1"),
         ("training.validate_every=-5", "validate_every is -5"),
         ("training.warmup=5", 'unknown key "training.warmup"'),

@@ -160,6 +160,22 @@ def test_an_edited_configuration_is_not_resumed(finished, joint_store, tmp_path)
         fit(edited, joint_store, folder, resume=True)
 
 
+def test_a_run_whose_files_were_changed_is_refused(finished, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished[0].folder, folder)
+    model = folder / "model.keras"
+    model.write_bytes(model.read_bytes()[:5000])
+    with pytest.raises(RunError, match=r"model\.keras: damaged, .*fit --resume --out"):
+        Run.open(folder).load_model()
+    schema = folder / "schema.json"
+    schema.write_text(schema.read_text().replace('"window": ', '"window": 1'))
+    with pytest.raises(RunError, match=r"schema\.json: edited since the fit began"):
+        Run.open(folder)
+    (folder / "dataset.json").write_text("3")
+    with pytest.raises(RunError, match=r"dataset\.json: not what a fit writes"):
+        Run.open(folder)
+
+
 def test_each_loss_of_the_history_is_exact(finished):
     # 44 validation windows in batches of 8: the last one is smaller.
     run, _ = finished
