@@ -136,11 +136,12 @@ def command(
     it is listed beside what was learnt, of kind "promoter" (BED: GENE:promoter).
 
     --links scores the mask against known elements: average precision beside that of
-    each signal, of signals times contact as in ABC, of distance, of peaks (--peaks,
-    and channels of the dataset) and of chance, over bases and over candidate
-    element-gene pairs, with 95 % intervals of a bootstrap over genes, and how much
-    and how many times better the mask is. Takes BED (its elements count for every
-    gene), tables of ABC or ENCODE-rE2G, and elements.tsv of a simulation.
+    each signal, of signals times contact as in ABC, of distance (with upstream bases
+    first, too), of peaks (--peaks, and channels of the dataset) and of chance, over
+    bases and over candidate element-gene pairs, with 95 % intervals of a bootstrap
+    over genes, and how much and how many times better the mask is. Takes BED (its
+    elements count for every gene), tables of ABC or ENCODE-rE2G, and elements.tsv of
+    a simulation.
 
     \b
     Example:

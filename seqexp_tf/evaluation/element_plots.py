@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from seqexp_tf.evaluation import style
 from seqexp_tf.evaluation.element_scores import ElementScores, MethodScore
 from seqexp_tf.evaluation.element_tables import summary
-from seqexp_tf.evaluation.rankings import DISTANCE, MASK, RANDOM, kind_of
+from seqexp_tf.evaluation.rankings import DISTANCE, MASK, RANDOM, UPSTREAM, kind_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,7 @@ _CHANCE = 0.02
 _LABELS = {
     MASK: "learnt mask",
     DISTANCE: "distance to TSS",
+    UPSTREAM: "distance, upstream first",
     RANDOM: "random (prevalence)",
 }
 
@@ -180,6 +181,8 @@ def _looks(
             look |= {"color": colours.get(first, "#000000"), "linestyle": (0, (4, 2))}
         elif kind == DISTANCE:
             look |= {"color": style.GREY}
+            if method == UPSTREAM:
+                look |= {"linestyle": (0, (4, 2))}
         elif kind == RANDOM:
             look |= {"color": style.GREY, "linestyle": (0, (1, 2))}
         else:

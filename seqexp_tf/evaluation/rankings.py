@@ -12,6 +12,7 @@ from seqexp_tf.records.expression_details import CONTACT
 
 MASK = "mask"
 DISTANCE = "distance"
+UPSTREAM = "upstream"
 RANDOM = "random"
 BLACKLIST = "blacklist"
 
@@ -37,14 +38,17 @@ class Rankings:
         ``mask`` (where there is one); every signal; every signal times contact, and
         the geometric mean of all signals times contact, as in the ABC model (Fulco et
         al. 2019), on the measured scale; ``distance`` to the TSS, the nearest first;
-        every channel but the blacklist; ``peaks``; and ``random``, where all are equal
-        and the average precision is the prevalence.
+        ``upstream``: the same, all bases before the TSS ahead of the others; every
+        channel but the blacklist; ``peaks``; and ``random``, where all are equal and
+        the average precision is the prevalence.
         """
         result = {} if gene.mask is None else {MASK: gene.mask}
         result |= gene.signals
         if CONTACT in gene.signals:
             result |= self._products(gene)
-        result[DISTANCE] = -np.abs(gene.window.distance()).astype(np.float32)
+        away = gene.window.distance().astype(np.float32)
+        result[DISTANCE] = -np.abs(away)
+        result[UPSTREAM] = np.where(away < 0, away, away.min() - 1 - away)
         for name, values in gene.channels.items():
             if name != BLACKLIST:
                 result[name] = values.astype(np.float32)
@@ -84,12 +88,16 @@ def _painted(intervals: Mapping[str, pd.DataFrame], window: GeneWindow) -> np.nd
 def kind_of(method: str, *, signals: tuple[str, ...]) -> str:
     """Returns ``mask``, ``signal``, ``product``, ``distance``, ``random``, ``channel``.
 
+    Upstream is a distance, too.
+
     Args:
         method: of ``Rankings.of``.
         signals: names of the signals.
     """
     if method in (MASK, DISTANCE, RANDOM):
         return method
+    if method == UPSTREAM:
+        return DISTANCE
     if method in signals:
         return "signal"
     return "product" if method.endswith(f" x {CONTACT}") else "channel"

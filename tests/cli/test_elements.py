@@ -152,7 +152,8 @@ def test_links_of_genes_are_scored_over_bases_and_pairs(run, masks, call, tmp_pa
     methods = document["units"]["bases"]["methods"]
     assert list(methods) == [
         "mask", "dnase", "k27ac", "contact", "dnase x contact", "k27ac x contact",
-        "all signals x contact", "distance", "peaks", "macs3.narrowPeak", "random",
+        "all signals x contact", "distance", "upstream", "peaks", "macs3.narrowPeak",
+        "random",
     ]  # fmt: skip
     # Every rival with how much worse it is, and how many times, and the intervals.
     shown = text[text.index("Ranked by") :].split("\n\n")[0]

@@ -38,11 +38,12 @@ def test_every_way_to_rank_a_base():
     found = Rankings().of(gene)
     assert list(found) == [
         "mask", "atac", "k27", "contact", "atac x contact", "k27 x contact",
-        "all signals x contact", "distance", "peaks", "random",
+        "all signals x contact", "distance", "upstream", "peaks", "random",
     ]  # fmt: skip
     np.testing.assert_allclose(found["atac x contact"], [0, 2, 6, 4])
     np.testing.assert_allclose(found["all signals x contact"], [0, 4, 6, 2])
     assert found["distance"].tolist() == [-2, -1, 0, -1]
+    assert found["upstream"].tolist() == [-4, -3, -2, -1]
     assert found["peaks"].tolist() == [1, 0, 0, 1]
     assert not found["random"].any()
     assert {values.dtype for values in found.values()} == {np.dtype(np.float32)}
@@ -71,7 +72,7 @@ def test_nothing_is_multiplied_without_contacts_and_a_mask_may_be_missing():
     gene = _gene(atac=[1, 2, 3, 4])
     assert "atac x contact" not in Rankings().of(gene)
     bare = GeneMask(window=WINDOW, mask=None)
-    assert list(Rankings().of(bare)) == ["distance", "random"]
+    assert list(Rankings().of(bare)) == ["distance", "upstream", "random"]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,7 @@ def test_nothing_is_multiplied_without_contacts_and_a_mask_may_be_missing():
         ("atac x contact", "product"),
         ("all signals x contact", "product"),
         ("distance", "distance"),
+        ("upstream", "distance"),
         ("random", "random"),
         ("peaks", "channel"),
     ],
