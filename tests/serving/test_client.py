@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 import requests
+from fixtures.ports import free_ports
 
 from seqexp_tf.errors import ConfigError, RunError
 from seqexp_tf.prediction.model import open_model
@@ -132,21 +133,15 @@ def test_the_port_of_the_other_protocol(server, scheme):
 def test_a_server_that_stops_in_the_middle(server):
     with connect(server.url("http", "joint"), patience=QUICK) as client:
         client.predict(joint_request(), **ASK)
-        client._transport._url = f"http://127.0.0.1:{_closed_port()}/v1/models/joint"
+        client._transport._url = f"http://127.0.0.1:{free_ports(1)[0]}/v1/models/joint"
         message = r"the server has stopped answering, after 2 tries .*; start it again"
         with pytest.raises(RunError, match=message):
             client.predict(joint_request(), **ASK)
 
 
-def _closed_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_server_that_is_down(scheme):
-    url = f"{scheme}://127.0.0.1:{_closed_port()}/joint"
+    url = f"{scheme}://127.0.0.1:{free_ports(1)[0]}/joint"
     with connect(url, patience=QUICK) as client:
         message = rf"{url}: no server answers, after 2 tries in \d+ s .*; start it"
         with pytest.raises(RunError, match=message):
@@ -164,7 +159,7 @@ def test_a_server_that_says_nothing(scheme):
 
 def test_a_server_that_starts_late_is_waited_for(joint_version, opened, server):
     """Nothing listens at first; then connections reach the real server."""
-    port = _closed_port()
+    (port,) = free_ports(1)
     target = ("127.0.0.1", server.rest)
     ends = []
 

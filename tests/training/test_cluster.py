@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from fixtures.ports import free_ports
 
 from seqexp_tf.errors import ConfigError, RunError
 from seqexp_tf.training import cluster
@@ -84,9 +85,7 @@ def test_who_does_not_answer():
 
 
 def test_they_wait_for_each_other():
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        hosts = tuple(f"127.0.0.1:{s.getsockname()[1]}" for s in (one, other))
+    hosts = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
     said = []
     first = threading.Thread(target=Cluster(hosts, 0).gather, args=(said.append,))
     first.start()
@@ -103,8 +102,7 @@ def test_they_wait_for_each_other():
 
 
 def test_a_host_that_nobody_knows_is_told(monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        mine = f"127.0.0.1:{server.getsockname()[1]}"
+    mine = f"127.0.0.1:{free_ports(1)[0]}"
     said, unknown = [], "no-such-host.invalid:2222"
     monkeypatch.setattr(cluster, "_listens", lambda address: bool(said))
     Cluster((mine, unknown), 0).gather(said.append)

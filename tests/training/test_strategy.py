@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from fixtures.ports import free_ports
 
 from seqexp_tf.errors import ConfigError, DatasetError, RunError
 from seqexp_tf.records.store import RecordStore
@@ -89,14 +90,6 @@ def _start(fits, devices=1, **environment):
     )
 
 
-def _free_ports(number):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 def _fits(folder, data, strategy):
     tables = copy.deepcopy({"seq2exp": SEQ2EXP, "cnn": CNN})
     for name in tables:
@@ -117,7 +110,7 @@ def runs(joint_folder, gene_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("strategies")
     data = {"cnn": joint_folder, "seq2exp": gene_folder}
     processes = {"mirrored": _start(_fits(folder / "mirrored", data, "mirrored"), 2)}
-    hosts = [f"127.0.0.1:{port}" for port in _free_ports(2)]
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
     fits = _fits(folder / "workers", data, "auto")
     for index in (0, 1):
         tf_config = {
@@ -189,7 +182,7 @@ def test_one_worker_writes_and_speaks(runs):
 
 @pytest.mark.slow
 def test_a_worker_that_waits_says_so_and_can_be_stopped(joint_folder, tmp_path):
-    mine, missing = (f"127.0.0.1:{port}" for port in _free_ports(2))
+    mine, missing = (f"127.0.0.1:{port}" for port in free_ports(2))
     tf_config = {
         "cluster": {"worker": [mine, missing]},
         "task": {"type": "worker", "index": 0},
