@@ -100,7 +100,8 @@ def learnt_elements(
         outside = " outside the promoter that is always kept" if promoter else ""
         raise RunError(
             f"the mask of every gene (first: {empty[0]}) is zero{outside}: the model "
-            "selects nothing; train longer, or with a lower model.mask.kl_weight"
+            "selects nothing; a learnt mask wants longer training or a lower "
+            "model.mask.kl_weight, one of kind 'given' a channel with intervals here"
         )
     return LearntElements(
         elements=join_elements(tables, sizes),

@@ -6,6 +6,7 @@ they are stored and where each window lies is in the folder itself.
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,12 @@ class RecordStore:
             f"{self.folder}: {split} has {self.count(split):,} records; "
             f"there is no record {index}"
         )
+
+    def records(self, split: str) -> Iterator[dict[str, Any]]:
+        """Yields the records of a split as ``read`` returns them, in stored order."""
+        for path in self.paths(split):
+            for record in read_shard(path, compression=self.schema.compression):
+                yield self.decode(record, split=split, origin=path)
 
     def decode(
         self, record: bytes, *, split: str, origin: str | Path

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seqexp_tf.errors import ConfigError, DatasetError
+from seqexp_tf.models.seq2exp_config import check_shape
 from seqexp_tf.models.shape import ExpressionShape, expression_shape
 from seqexp_tf.pipeline.epochs import epoch_steps
 from seqexp_tf.pipeline.expression import (
@@ -59,6 +61,18 @@ class ExpressionTask(Task):
     monitored_name = "validation MSE"
     examples = "genes"
     config: ExpressionRunConfig
+
+    def check(self, store: RecordStore) -> None:
+        """Raises ConfigError, too, where the model does not fit the dataset."""
+        super().check(store)
+        config = model_config(self.config)
+        try:
+            shape = self.shape(store.schema)
+            check_shape(config, shape)
+        except ConfigError as error:
+            raise ConfigError(f"{store.folder}: {error}") from None
+        if config.mask.kind == "given" and not config.mask.promoter:
+            _require_intervals(store, config.mask.channel, shape.window)
 
     def shape(self, schema: Schema) -> ExpressionShape:
         pipeline = self.config.pipeline
@@ -199,6 +213,24 @@ class ExpressionTask(Task):
             model, genes, inputs, targets, loss=GeneLoss(training.loss)
         )
         return f"{fault} (genes of the batch: {', '.join(genes)})"
+
+
+def _require_intervals(store: RecordStore, channel: str, window: int) -> None:
+    """Raises DatasetError where a mask that is a channel hides every training gene.
+
+    Without TensorFlow, which must not compute before workers have met.
+    """
+    index = store.schema.by_name["channels"].tracks.index(channel)
+    first = (store.schema.window - window) // 2
+    if not any(
+        record["channels"][index, first : first + window].any()
+        for record in store.records("train")
+    ):
+        raise DatasetError(
+            f"{store.folder}: channel {channel!r}, the mask, is zero in every window "
+            "of split train; convert with intervals there, or keep some bases always "
+            "with model.mask.promoter"
+        )
 
 
 def kl_weight(config: ExpressionRunConfig) -> float:

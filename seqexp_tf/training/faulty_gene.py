@@ -29,6 +29,7 @@ def find_faulty_gene(
         for name, values in {**inputs, "target": targets["expression"]}.items():
             if not np.isfinite(values[index]).all():
                 return f"{name} of gene {gene} is not finite, repair the data"
+    faults = []
     for index, gene in enumerate(genes):
         one = {name: values[index : index + 1] for name, values in inputs.items()}
         outputs = model(one, training=True)
@@ -37,7 +38,11 @@ def find_faulty_gene(
             **outputs,
         }
         for name, values in found.items():
-            values = keras.ops.convert_to_numpy(values)
-            if not np.isfinite(values).all():
-                return f"gene {gene} alone gives a {name} that is not finite"
-    return "each of its genes alone gives a finite loss"
+            if not np.isfinite(keras.ops.convert_to_numpy(values)).all():
+                faults.append(f"gene {gene} alone gives a {name} that is not finite")
+                break
+    if not faults:
+        return "each of its genes alone gives a finite loss"
+    if len(faults) == len(genes) > 1:
+        return "every gene of the batch fails alone: the weights have diverged"
+    return faults[0] + (", as do others of the batch" if len(faults) > 1 else "")

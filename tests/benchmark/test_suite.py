@@ -1,6 +1,7 @@
 """Suites: read strictly, put in order, turned into runs."""
 
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -8,8 +9,18 @@ from seqexp_tf.benchmark.jobs import check_jobs, plan_jobs
 from seqexp_tf.benchmark.suite import SEEDS, Suite, read_suite, suites
 from seqexp_tf.config import build
 from seqexp_tf.errors import ConfigError, DatasetError
+from seqexp_tf.models.seq2exp_config import check_shape
+from seqexp_tf.models.shape import CONTACT, ExpressionShape
+from seqexp_tf.records.recipe import read_recipe
 from seqexp_tf.records.store import RecordStore
-from seqexp_tf.training.config import presets
+from seqexp_tf.training.config import (
+    model_config,
+    presets,
+    read_preset,
+    read_run_config,
+)
+
+RECIPES = Path(__file__).resolve().parents[2] / "tfrecords"
 
 SOFT = {"name": "soft", "preset": "seq2exp_soft_small"}
 RETRAIN = {
@@ -32,6 +43,27 @@ def test_built_in_suites_are_whole(name, gene_folder, tmp_path):
     assert any(model.baseline for model in suite.models)
     jobs = plan_jobs(suite, [RecordStore.open(gene_folder)], tmp_path, beside=beside)
     assert len(jobs) == len(suite.models) * len(suite.seeds)
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("seq2exp", "k562_cage"),
+        ("seq2exp", "gm12878_cage"),
+        ("yeast_small", "yeast_start_codons"),
+    ],
+)
+def test_built_in_suites_fit_what_their_recipes_give(name, recipe):
+    recipe = read_recipe(RECIPES / f"{recipe}.toml")
+    for model in read_suite(name)[0].models:
+        config = read_run_config(read_preset(model.preset), model.overrides)
+        shape = ExpressionShape(
+            window=config.pipeline.window or recipe.windows.size,
+            signals=(*recipe.signals, CONTACT),
+            features=("standing in for the recipe's",),
+            channels=tuple(recipe.channels),
+        )
+        check_shape(model_config(config), shape)
 
 
 def test_the_study_is_there_with_its_seeds():

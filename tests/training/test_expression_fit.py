@@ -11,6 +11,8 @@ from keras.ops import convert_to_numpy
 
 from seqexp_tf.errors import ConfigError, DatasetError, RunError
 from seqexp_tf.pipeline.expression import gene_ids
+from seqexp_tf.records.convert import convert
+from seqexp_tf.records.store import RecordStore
 from seqexp_tf.training.callbacks import TIMES
 from seqexp_tf.training.config import read_run_config
 from seqexp_tf.training.expression_task import ExpressionTask
@@ -47,8 +49,6 @@ def _config(*overrides):
 
 @pytest.fixture(scope="module")
 def finished(gene_folder, tmp_path_factory):
-    from seqexp_tf.records.store import RecordStore
-
     lines = []
     folder = tmp_path_factory.mktemp("runs") / "finished"
     run = fit(_config(), RecordStore.open(gene_folder), folder, say=lines.append)
@@ -183,8 +183,11 @@ def test_what_is_not_finite_is_traced_to_its_gene(gene_store, tmp_path, monkeypa
 
 def test_a_loss_that_grows_without_end_names_no_gene(gene_store, tmp_path):
     config = _config(*PLAIN, "training.learning_rate=1e30", "training.clip_norm=1e30")
-    with pytest.raises(RunError, match=r"nothing to keep: start again with a lower"):
+    with pytest.raises(RunError) as caught:
         fit(config, gene_store, tmp_path / "run")
+    said = str(caught.value)
+    assert "nothing to keep: start again with a lower training.learning_rate" in said
+    assert "the weights have diverged (genes of the batch: " in said
 
 
 def test_early_stopping_also_ends_a_shorter_last_leg(gene_store, tmp_path):
@@ -286,3 +289,25 @@ def test_a_verb_of_joint_models_refuses_it(finished):
         finished[0].require_task("joint", verb="logo")
     finished[0].require_task("expression", verb="elements")
     assert keras.config.dtype_policy().name == "float32"
+
+
+def test_a_mask_of_no_training_gene_is_refused(tiny_genes, tmp_path):
+    (tmp_path / "peaks.bed").write_text("chrII\t0\t400\n")
+    channels = {"peaks": str(tmp_path / "peaks.bed")}
+    convert(tiny_genes.recipe(channels=channels), tmp_path / "data")
+    store = RecordStore.open(tmp_path / "data")
+    given = ["model.mask.kind=given", "model.mask.promoter=0"]
+    said = r"data: channel 'peaks', the mask, is zero in every window of split train"
+    with pytest.raises(DatasetError, match=said):
+        fit(_config(*given), store, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    # Nothing is wrong with it where the promoter is kept.
+    ExpressionTask(_config("model.mask.kind=given")).check(store)
+
+
+def test_a_model_that_does_not_fit_names_the_dataset(gene_store, tmp_path):
+    config = _config("model.mask.kind=given", "model.mask.channel=peak")
+    with pytest.raises(ConfigError) as caught:
+        fit(config, gene_store, tmp_path / "run")
+    said = f"{gene_store.folder}: model.mask.channel is 'peak'; the dataset has no"
+    assert str(caught.value).startswith(said)

@@ -23,6 +23,9 @@ def model():
         ([[1, 1], [1, np.nan], [1, 1]], [0, 0, 0], "features of gene YAL002W is not"),
         ([[1, 1], [1, 1], [1, 1]], [0, 0, np.inf], "target of gene YAL003W is not"),
         ([[1, 1], [1, 1], [1, 0]], [0, 0, 0], "gene YAL003W alone gives a loss"),
+        ([[1, 1], [1, 0], [1, 0]], [0, 0, 0], "YAL002W alone gives a loss that is not"),
+        ([[1, 1], [1, 0], [1, 0]], [0, 0, 0], "not finite, as do others of the batch"),
+        ([[1, 0], [0, 1], [1, 0]], [0, 0, 0], "the weights have diverged"),
         ([[1, 1], [1, 1], [1, 1]], [0, 0, 0], "each of its genes alone gives a finite"),
     ],
 )
