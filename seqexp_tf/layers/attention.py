@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from seqexp_tf.layers.backend import fused_attention
+from seqexp_tf.layers.backend import after, fused_attention
 from seqexp_tf.layers.positions import rotate
 
 BLOCK = 512
@@ -81,8 +81,9 @@ class SelfAttention(keras.layers.Layer):
 def attend(query, key, value):
     """Returns softmax(query keyᵀ) value, keeping no length x length matrix.
 
-    Blocks of queries are attended one after the other; the backward pass computes
-    the weights of each block again instead of keeping them (Rabe & Staats 2021,
+    Blocks of queries are attended one after the other, each once the one before is
+    done; the backward pass computes the weights of each block again instead of keeping
+    them (Rabe & Staats 2021,
     https://arxiv.org/abs/2112.05682). Where the backend has a fused kernel for the type
     of the numbers, that does the same.
 
@@ -101,10 +102,11 @@ def attend(query, key, value):
 
     @ops.custom_gradient
     def blockwise(query, key, value):
-        attended = ops.concatenate(
-            [ops.matmul(_weights(block, key), value) for block in _blocks(query)],
-            axis=2,
-        )
+        done = []
+        for block in _blocks(query):
+            block = after(block, done[-1:]) if done else block
+            done.append(ops.matmul(_weights(block, key), value))
+        attended = ops.concatenate(done, axis=2)
 
         def gradient(upstream):
             # The softmax's gradient is weight x (d_weight - inner), where inner is
@@ -115,12 +117,14 @@ def attend(query, key, value):
             ones = ops.ones_like(value[..., :1])
             value_and_one = _transpose(ops.concatenate([value, ones], axis=-1))
             d_query, d_key, d_value = [], 0.0, 0.0
+            before = [upstream]
             for block, d_block in zip(_blocks(query), _blocks(widened), strict=True):
-                weights = _weights(block, key)
+                weights = _weights(after(block, before), key)
                 d_value += ops.matmul(_transpose(weights), d_block[..., :-1])
                 d_scores = weights * ops.matmul(d_block, value_and_one)
                 d_query.append(ops.matmul(d_scores, key))
                 d_key += ops.matmul(_transpose(d_scores), block)
+                before = [d_query[-1], d_key, d_value]
             return ops.concatenate(d_query, axis=2), d_key, d_value
 
         return attended, gradient

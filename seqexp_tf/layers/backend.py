@@ -66,6 +66,27 @@ def current_graph() -> object | None:
     return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
 
+def after(x, others):
+    """Returns a tensor, computed no sooner than others are.
+
+    What is computed again in the backward pass, to save memory, must not be merged
+    with the same in the forward pass, nor begin before there is need for it.
+
+    Args:
+        x: floating.
+        others: tensors, at least one.
+    """
+    if not ON_JAX:
+        import tensorflow as tf
+
+        with tf.control_dependencies(others):
+            x = tf.identity(x)
+    # XLA knows nothing of that, but does not foresee this sum. A NaN stays one.
+    seen = keras.ops.max(others[0])
+    nothing = keras.ops.where(seen == seen, 0.0, float("nan"))
+    return x + keras.ops.cast(nothing, x.dtype)
+
+
 def scan(
     step: Callable, carry: tuple, inputs: tuple, *, outputs: int, reverse: bool = False
 ) -> tuple[tuple, tuple]:

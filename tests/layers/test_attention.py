@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -93,6 +97,59 @@ def test_no_tensor_of_length_by_length_in_a_training_step():
     largest = max(np.prod([n or 1 for n in shape]) for shape in shapes)
     assert largest == attention.BLOCK * length
     assert not any(shape.count(length) > 1 for shape in shapes)
+
+
+MEMORY = """
+import resource
+
+import keras
+import numpy as np
+
+from seqexp_tf.layers.attention import attend
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def loss(x):
+    for _ in range(4):
+        x = x + attend(x, x, x)
+    return keras.ops.sum(x)
+
+x = np.zeros((1, 1, 8192, 8), "float32")
+if keras.backend.backend() == "jax":
+    import jax
+
+    step = jax.jit(jax.grad(loss))
+else:
+    import tensorflow as tf
+
+    @tf.function(autograph=False, jit_compile=COMPILED)
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = loss(x)
+        return tape.gradient(total, x)
+
+before = peak()
+np.asarray(step(x))
+print(peak() - before)
+"""
+"""Four layers over 8,192 bases; prints kB over what the process had before."""
+
+
+@pytest.mark.parametrize(
+    ("backend", "compiled"), [("tensorflow", None), ("tensorflow", True), ("jax", True)]
+)
+def test_a_training_step_holds_no_length_by_length_matrix(backend, compiled):
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY.replace("COMPILED", str(compiled))],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    # One such matrix is 262,144 kB; four would be kept, and XLA keeps as many copies.
+    assert int(run.stdout.split()[-1]) < 3 * 8192 * 8192 * 4 / 1024
 
 
 @pytest.mark.parametrize("rotary", [False, True])
