@@ -3,36 +3,64 @@
 Converts the archive, fits each run (going on where an earlier call stopped),
 evaluates on chrIV and chrIX, and prints the table of docs/results.md. The run
 ``dna_alone`` is ``cnn_large`` trained on with more labels hidden; it and ``cnn_wide``
-are scored by ``borders``, with every label hidden, beside the annotated ORFs. On a GPU
-through JAX: KERAS_BACKEND=jax.
+are scored by ``borders``, with every label hidden, beside the annotated ORFs. With
+``--loci`` it also draws the study's two examples. On a GPU through JAX:
+KERAS_BACKEND=jax.
 
     python tools/yeast_results.py --data DATA/yeast --out runs/yeast
     python tools/yeast_results.py --data DATA/yeast --out runs/yeast --run dna_alone
+    python tools/yeast_results.py --data DATA/yeast --out runs/yeast --run cnn --loci
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import pandas as pd
 
-from seqexp_tf.cli import borders, convert, evaluate, export, fit
+from seqexp_tf.cli import (
+    borders,
+    convert,
+    curves,
+    evaluate,
+    export,
+    fit,
+    logo,
+    mutagenesis,
+    report,
+)
 from seqexp_tf.records.store import MANIFEST
 from seqexp_tf.training.run import CONFIG, MODEL
 
 RECIPE = Path(__file__).parent.parent / "tfrecords" / "yeast_joint.toml"
 
 REPORTED = {
-    ("dna", "loss"): (1.2680, 1.2863),
-    ("dna", "accuracy"): (0.4233, 0.3910),
-    ("dna", "f1_weighted"): (0.3810, 0.3483),
-    ("dna", "roc_auc"): (0.6555, None),
-    ("rna", "loss"): (0.2899, 0.4465),
-    ("rna", "accuracy"): (0.8805, 0.7987),
-    ("rna", "f1_weighted"): (0.8806, 0.7956),
-    ("rna", "roc_auc"): (0.9475, 0.8735),
+    "rna_dna": {
+        ("dna", "loss"): (1.2680, 1.2863),
+        ("dna", "accuracy"): (0.4233, 0.3910),
+        ("dna", "f1_weighted"): (0.3810, 0.3483),
+        ("dna", "roc_auc"): (0.6555, None),
+        ("rna", "loss"): (0.2899, 0.4465),
+        ("rna", "accuracy"): (0.8805, 0.7987),
+        ("rna", "f1_weighted"): (0.8806, 0.7956),
+        ("rna", "roc_auc"): (0.9475, 0.8735),
+    },
+    "rna": {
+        ("rna", "loss"): (None, None),
+        ("rna", "accuracy"): (0.74, 0.786),
+        ("rna", "f1_weighted"): (None, None),
+        ("rna", "roc_auc"): (None, None),
+    },
 }
-"""Joint Modelling of DNA and RNA, supplement figures 1 (CNN) and 2 (Transformer)."""
+"""What the study reports of its CNN and its Transformer, by masking regime.
+
+Joint Modelling of DNA and RNA, supplement figures 1 and 2; with RNA masked alone,
+sections 6.1.1 (accuracy in training, a subset) and 6.2.1 (20,000 windows).
+"""
+
+LOCI = (("chrIV", 1_468_900), ("chrIX", 47_250))
+"""Where the study's two examples begin: a window, and a thousand bases to mutate."""
 
 RUNS = {
     "cnn": ("cnn", "rna_dna", ()),
@@ -86,8 +114,20 @@ NAMES = {
     show_default=True,
     help="Run to train; may be repeated.",
 )
+@click.option(
+    "--loci",
+    is_flag=True,
+    help="Also the study's two examples by each run: borders, logos, maps, report.",
+)
 @click.pass_context
-def main(context: click.Context, data: Path, out: Path, names: tuple[str, ...]) -> None:
+def main(
+    context: click.Context,
+    data: Path,
+    out: Path,
+    names: tuple[str, ...],
+    loci: bool,
+) -> None:
+    annotation = data / "genome" / "ensembl_annotation.gff3.gz"
     dataset = out / "dataset"
     if not (dataset / MANIFEST).exists():
         context.invoke(
@@ -112,15 +152,43 @@ def main(context: click.Context, data: Path, out: Path, names: tuple[str, ...]) 
             )
         context.invoke(evaluate.command, run=run, data=dataset, calibrate=True)
         if masking == "dna_alone":
-            annotation = data / "genome" / "ensembl_annotation.gff3.gz"
             context.invoke(
                 borders.command, run=run, data=dataset, annotation=annotation
             )
+        if loci:
+            draw_loci(context, run, dataset, annotation)
         context.invoke(export.command, run=run)
-    click.echo(table(out, names))
+    for regime in REPORTED:
+        chosen = [
+            name for name in names if (RUNS[name][1] == "rna") == (regime == "rna")
+        ]
+        if chosen:
+            click.echo(table(out, chosen, regime))
 
 
-def table(out: Path, names: tuple[str, ...]) -> str:
+def draw_loci(context: click.Context, run: Path, dataset: Path, genes: Path) -> None:
+    """Draws everything the study shows of its two examples, and the report of a run."""
+    windows = tuple(f"{contig}:{start}-{start + 2_047}" for contig, start in LOCI)
+    for options in ({}, {"top": 3}):
+        context.invoke(logo.command, run=run, data=dataset, regions=windows, **options)
+    context.invoke(
+        borders.command, run=run, data=dataset, regions=windows, annotation=genes
+    )
+    for contig, start in LOCI:
+        for strand in "+-":
+            context.invoke(
+                mutagenesis.command,
+                run=run,
+                data=dataset,
+                region=f"{contig}:{start}-{start + 1_000}",
+                strand=strand,
+                annotation=genes,
+            )
+    context.invoke(curves.command, runs=(run,))
+    context.invoke(report.command, run=run, data=dataset, annotation=genes)
+
+
+def table(out: Path, names: Sequence[str], regime: str) -> str:
     """Returns Markdown: each run at masked positions beside the study."""
     masked = {
         name: json.loads((out / name / "metrics" / "test.json").read_text())[
@@ -134,7 +202,7 @@ def table(out: Path, names: tuple[str, ...]) -> str:
         + " | study's CNN | study's Transformer |",
         "|---" * (5 + len(names)) + "|",
     ]
-    for (modality, metric), reported in REPORTED.items():
+    for (modality, metric), reported in REPORTED[regime].items():
         scored = [masked[name].get(modality, {}) for name in names]
         random = next(scores for scores in scored if scores)
         cells = [

@@ -68,7 +68,8 @@ def command(
 
     With --region, one figure a region: what was measured, its reconstruction with
     half of the window's labels hidden and bases masked as in training, and the
-    prediction from DNA alone, with a table of every base.
+    prediction from DNA alone (its segments are the bars on top), with a table of
+    every base and one of the expressed regions.
 
     \b
     Example:
@@ -172,8 +173,6 @@ def _draw(
     visible: bool,
     folder: Path,
 ) -> list[Path]:
-    import pandas as pd
-
     from seqexp_tf.evaluation.border_plots import (
         plot_borders,
         scored_positions,
@@ -181,12 +180,14 @@ def _draw(
     )
     from seqexp_tf.evaluation.files import write_file
     from seqexp_tf.evaluation.reconstruction import PREDICTIONS, reconstruct
+    from seqexp_tf.evaluation.segmentation import measured_switch_cost
     from seqexp_tf.evaluation.style import save_figure
     from seqexp_tf.evaluation.tables import finite
     from seqexp_tf.genome.genes import gene_table
     from seqexp_tf.records.regions import STRANDS
 
     genes = None if features is None else gene_table(features)
+    switch_cost = measured_switch_cost(predictor.store)
     written: list[Path] = []
     for region in tqdm(found, unit=" regions", leave=False, disable=None):
         strands = [
@@ -196,6 +197,7 @@ def _draw(
                 strand,
                 sequence_fraction=trained.config.masking.sequence_fraction,
                 visible=visible,
+                switch_cost=switch_cost,
             )
             for strand in STRANDS
         ]
@@ -209,12 +211,21 @@ def _draw(
             "definitions": PREDICTIONS,
         }
         text = json.dumps(finite(document), indent=1, allow_nan=False) + "\n"
-        table = pd.concat([strand.table() for strand in strands])
-        rows = table.to_csv(
-            sep="\t", index=False, float_format="%.6g", lineterminator="\n"
-        )
-        for suffix, content in (("json", text), ("tsv", rows)):
+        contents = {
+            "json": text,
+            "tsv": _tsv([strand.table() for strand in strands]),
+            "regions.tsv": _tsv([strand.regions() for strand in strands]),
+        }
+        for suffix, content in contents.items():
             path = stem.with_name(f"{stem.name}.{suffix}")
             written.append(write_file(path, content.encode()))
         written += save_figure(plot_borders(strands, genes=genes), stem)
     return written
+
+
+def _tsv(tables: "list[pd.DataFrame]") -> str:
+    import pandas as pd
+
+    return pd.concat(tables).to_csv(
+        sep="\t", index=False, float_format="%.6g", lineterminator="\n"
+    )

@@ -39,6 +39,7 @@ _UNMEASURED = {
     "linewidth": 0,
 }
 _TICKS = (-0.13, -0.05)
+_CALLS = (1.04, 1.1)
 
 
 def plot_borders(
@@ -76,7 +77,10 @@ def plot_borders(
 
 
 def plot_strand(strand: Reconstruction, *, ax: "Axes") -> "Axes":
-    """Draws one strand on ``ax``: positions are 1-based and grow to the right."""
+    """Draws one strand on ``ax``: positions are 1-based and grow to the right.
+
+    Bars on top are the segments called expressed from DNA alone.
+    """
     region = strand.region
     position = np.arange(region.start, region.end) + 1
     with style.context():
@@ -100,10 +104,17 @@ def plot_strand(strand: Reconstruction, *, ax: "Axes") -> "Axes":
             )
         for name, probability in strand.predictions.items():
             ax.plot(position, probability, label=_NAMES[name], **_LOOKS[name])
+        for start, end in find_runs(strand.segments).tolist():
+            ax.fill_between(
+                (region.start + start + 0.5, region.start + end + 0.5),
+                *_CALLS,
+                color=_LOOKS[DNA_ALONE]["color"],
+                linewidth=0,
+            )
         ax.axhline(0.5, color="0.5", linewidth=0.6, linestyle=":")
         ax.set(
             xlim=(region.start + 0.5, region.end + 0.5),
-            ylim=(_TICKS[0] - 0.03, 1.05),
+            ylim=(_TICKS[0] - 0.03, _CALLS[1] + 0.03),
             yticks=(0, 0.5, 1),
             ylabel="p(expressed)",
         )

@@ -12,16 +12,19 @@ from seqexp_tf.evaluation.borders import (
     ExpressedTotal,
     call_expressed,
     compare_borders,
+    expressed_regions,
     find_borders,
     total_expressed,
 )
 from seqexp_tf.evaluation.metrics import BinaryMetrics, sigmoid
 from seqexp_tf.evaluation.predictor import EXPRESSION, JointPredictor
 from seqexp_tf.evaluation.profile_prediction import log_odds, predict_profile
+from seqexp_tf.evaluation.segmentation import segment
 from seqexp_tf.records.masks import MaskingConfig, draw_masks
 from seqexp_tf.records.regions import GenomeSlice, Region, read_slice
 
 RECONSTRUCTION, DNA_ALONE, VISIBLE = "reconstruction", "dna_alone", "labels_visible"
+MEASURED, SEGMENTS = "measured", "dna_alone_segments"
 
 PREDICTIONS: dict[str, str] = {
     RECONSTRUCTION: (
@@ -65,7 +68,8 @@ class Reconstruction:
         hidden: bool, True where the reconstruction did not see the label.
         masked: bool, True where it saw the mask token in place of the base.
         predictions: p(expressed), float32, by a key of ``PREDICTIONS``.
-        scores: by the same key.
+        switch_cost: of the segments, see ``segment``; 0 calls them at p > 0.5.
+        scores: by a key of ``PREDICTIONS``.
     """
 
     region: Region
@@ -75,6 +79,7 @@ class Reconstruction:
     hidden: np.ndarray
     masked: np.ndarray
     predictions: dict[str, np.ndarray]
+    switch_cost: float = 0.0
     scores: dict[str, PredictionScore] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +90,44 @@ class Reconstruction:
     def expressed(self) -> ExpressedTotal:
         """What was measured as expressed."""
         return total_expressed(self.labels.astype(bool), self.valid)
+
+    @property
+    def segments(self) -> np.ndarray:
+        """Calls from DNA alone that do not flicker, bool ``(n,)``; see ``segment``."""
+        return segment(
+            log_odds(self.predictions[DNA_ALONE]), switch_cost=self.switch_cost
+        )
+
+    def regions(self) -> pd.DataFrame:
+        """Returns a row a region that is expressed, by source and from left to right.
+
+        Columns: contig, start and end (1-based, inclusive), strand, length, source
+        and mean, the mean p(expressed). Sources are ``measured``, whose mean is
+        missing, each prediction, and ``dna_alone_segments``.
+        """
+        measured = self.labels.astype(bool) & self.valid
+        sources = [(MEASURED, measured, np.full(len(self.region), np.nan))]
+        for name, probability in self.predictions.items():
+            sources.append((name, call_expressed(probability), probability))
+        sources.append((SEGMENTS, self.segments, self.predictions[DNA_ALONE]))
+        return pd.DataFrame(
+            [
+                (
+                    found.region.contig,
+                    found.region.start + 1,
+                    found.region.end,
+                    found.strand,
+                    len(found.region),
+                    source,
+                    found.mean,
+                )
+                for source, calls, probability in sources
+                for found in expressed_regions(
+                    calls, probability, self.region, self.strand
+                )
+            ],
+            columns=["contig", "start", "end", "strand", "length", "source", "mean"],
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns region, truth and scores by name, ready for JSON."""
@@ -154,6 +197,7 @@ def reconstruct(
     sequence_fraction: float = 0.15,
     seed: int = 0,
     visible: bool = False,
+    switch_cost: float = 0.0,
 ) -> Reconstruction:
     """Predicts one strand of a region from hidden labels and from DNA alone.
 
@@ -171,6 +215,7 @@ def reconstruct(
             the mask token.
         seed: of the draw of these bases.
         visible: whether to predict with every label visible, too.
+        switch_cost: of the segments, see ``measured_switch_cost``.
 
     Raises:
         InputError: the region is longer than a window, or the span leaves the window.
@@ -220,6 +265,7 @@ def reconstruct(
         hidden=hidden[shown],
         masked=piece.genomic(masked)[shown],
         predictions=predictions,
+        switch_cost=switch_cost,
     )
 
 

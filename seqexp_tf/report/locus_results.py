@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from seqexp_tf.evaluation.predictor import EXPRESSION, SEQUENCE, JointPredictor
 from seqexp_tf.evaluation.reconstruction import Reconstruction, reconstruct
+from seqexp_tf.evaluation.segmentation import measured_switch_cost
 from seqexp_tf.genome.alphabet import UNKNOWN
 from seqexp_tf.interpretation.mutagenesis import mutagenesis
 from seqexp_tf.interpretation.mutants import SEQUENCE_INPUT
@@ -52,6 +53,7 @@ def examine_loci(inputs: ReportInputs, *, step: Step = quiet) -> Iterator[LocusR
         RunError: the model predicts values that are not finite.
         DatasetError: a shard is damaged.
     """
+    switch_cost = measured_switch_cost(inputs.store) if inputs.loci else 0.0
     for locus in inputs.loci:
         genome = read_slice(inputs.store, locus.region)
         learnt = inputs.run.config.hidden
@@ -63,7 +65,9 @@ def examine_loci(inputs: ReportInputs, *, step: Step = quiet) -> Iterator[LocusR
             expression=expression,
             measured=measured,
             reconstructions=(
-                _reconstructions(inputs, locus, step) if expression and measured else ()
+                _reconstructions(inputs, locus, switch_cost, step)
+                if expression and measured
+                else ()
             ),
             maps=_maps(inputs, genome, step) if expression else (),
             nucleotides=_nucleotides(inputs, locus, step) if sequence else (),
@@ -71,7 +75,7 @@ def examine_loci(inputs: ReportInputs, *, step: Step = quiet) -> Iterator[LocusR
 
 
 def _reconstructions(
-    inputs: ReportInputs, locus: Locus, step: Step
+    inputs: ReportInputs, locus: Locus, switch_cost: float, step: Step
 ) -> tuple[Reconstruction, ...]:
     found = []
     fraction = inputs.run.config.masking.sequence_fraction
@@ -84,6 +88,7 @@ def _reconstructions(
                     strand,
                     sequence_fraction=fraction,
                     visible=True,
+                    switch_cost=switch_cost,
                 )
             )
             progress(1)

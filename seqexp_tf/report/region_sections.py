@@ -93,7 +93,8 @@ def _borders(results: LocusResults, genes: pd.DataFrame | None) -> list[Block]:
                 "with half of the window's labels hidden (shaded) and some bases "
                 "masked (ticks), from DNA alone, and with every label visible. A base "
                 "is called expressed above 0.5, and a border lies where the call "
-                f"changes. {note}"
+                "changes; bars on top are stretches called expressed from DNA alone "
+                f"when a change is as rare as in training. {note}"
             ),
             wide=True,
         ),

@@ -84,7 +84,7 @@ def test_regions_are_drawn_with_their_tables(call, run, annotation, tmp_path):
     assert _names(out) == {
         f"{stem}.{kind}"
         for stem in ("chrC_301-420", "chrC_1-100")
-        for kind in ("json", "tsv", "png", "svg")
+        for kind in ("json", "tsv", "regions.tsv", "png", "svg")
     }
     assert "chrC:301-420 (-): RNA mask 64 bp" in printed
     assert "Scored at measured labels: the reconstruction at the 64 under" in printed
@@ -98,6 +98,10 @@ def test_regions_are_drawn_with_their_tables(call, run, annotation, tmp_path):
     assert table.position.tolist() == 2 * list(range(301, 421))
     called = (table[table.strand == "+"].dna_alone > 0.5).sum()
     assert plus["predictions"]["dna_alone"]["expressed"]["bases"] == called
+    regions = pd.read_csv(out / "chrC_301-420.regions.tsv", sep="\t")
+    bases = regions.groupby(["strand", "source"]).length.sum()
+    assert bases["+", "dna_alone"] == called
+    assert bases["+", "measured"] == plus["expressed"]["bases"]
     assert "SMT3" in (out / "chrC_301-420.svg").read_text()
 
 

@@ -1,5 +1,6 @@
 """One region: what is hidden, what is scored, what is drawn."""
 
+import dataclasses
 import json
 import math
 
@@ -132,6 +133,18 @@ def test_scores_are_of_hidden_labels_or_of_all():
     document = json.loads(json.dumps(finite(found.to_dict())))
     assert document["region"] == "chrI:51-58"
     assert document["predictions"][DNA_ALONE]["expressed"] == {"bases": 4, "regions": 3}
+    calls = [(52, 53), (55, 55), (57, 57)]
+    rows = found.regions().drop(columns=["contig", "strand", "mean"])
+    rows = rows[["start", "end", "length", "source"]]
+    assert rows[rows.source != DNA_ALONE].to_numpy().tolist() == [
+        [53, 55, 3, "measured"],
+        [57, 57, 1, "measured"],
+        *([start, end, end - start + 1, RECONSTRUCTION] for start, end in calls),
+        *([start, end, end - start + 1, "dna_alone_segments"] for start, end in calls),
+    ]
+    # At this cost 0.4 goes with the 0.8 and 0.7 around it, 0.2 with nothing.
+    sticky = dataclasses.replace(found, switch_cost=0.6)
+    assert sticky.segments.tolist() == [0, 1, 1, 0, 1, 1, 1, 0]
     table = found.table()
     assert table.position.tolist() == list(range(51, 59))
     assert table.expressed.tolist() == labels.tolist()
