@@ -52,7 +52,10 @@ _LAYOUTS = (
         label="Epoch",
         # A column of the figure is one output, its loss above its accuracy.
         pairs=(
-            (_Panel("loss", "Total loss", "Cross-entropy (nats)"), None),
+            (
+                _Panel("loss", "Total loss", "Cross-entropy (nats)"),
+                _Panel("accuracy", "Total accuracy", "% of scored positions"),
+            ),
             (
                 _Panel("expression_loss", "RNA loss", "Cross-entropy (nats)"),
                 _Panel("expression_accuracy", "RNA accuracy", "% of scored positions"),
@@ -102,6 +105,8 @@ def read_history(run: Run) -> pd.DataFrame:
     """Returns the finished epochs of a run, whether or not the fit has ended.
 
     Columns of an output that the run never hid, and so never learnt, are left out.
+    Where both are learnt, ``accuracy`` is that of hidden labels and selected bases
+    together, weighted by the shares that the masking hides.
 
     Raises:
         RunError: there is no history yet, or it is damaged.
@@ -124,13 +129,24 @@ def read_history(run: Run) -> pd.DataFrame:
     if run.task == "expression":
         return table
     unlearnt = {"expression", "sequence"} - set(run.config.hidden)
-    return table.drop(
+    table = table.drop(
         columns=[
             name
             for name in table.columns
             if name.removeprefix("val_").partition("_")[0] in unlearnt
         ]
     )
+    masking = run.config.masking
+    least = masking.expression_fraction
+    most = masking.expression_fraction_max
+    drawn = least if most is None else (least + most) / 2
+    # Validation windows carry masks of the least share, see records.masks.
+    for prefix, labels in (("", drawn), ("val_", least)):
+        both = [f"{prefix}expression_accuracy", f"{prefix}sequence_accuracy"]
+        if set(both) <= set(table.columns):
+            shares = (labels, masking.sequence_fraction)
+            table[f"{prefix}accuracy"] = table[both] @ shares / sum(shares)
+    return table
 
 
 def read_histories(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:

@@ -14,6 +14,7 @@ from seqexp_tf.evaluation.curves import (
     write_curves,
 )
 from seqexp_tf.evaluation.style import colour, new_figure, save_figure
+from seqexp_tf.records.masks import MaskingConfig
 
 
 def history(*outputs, epochs=5, scale=1.0):
@@ -153,7 +154,8 @@ def test_a_figure_that_cannot_be_written_says_so(tmp_path):
 def a_run(folder, table, hidden=("expression", "sequence")):
     folder.mkdir(parents=True)
     table.to_csv(folder / "history.csv", index=False)
-    config = SimpleNamespace(hidden=hidden)
+    masking = MaskingConfig(expression_fraction=0.5, sequence_fraction=0.25)
+    config = SimpleNamespace(hidden=hidden, masking=masking)
     return SimpleNamespace(folder=folder, config=config, task="joint")
 
 
@@ -163,12 +165,33 @@ def test_runs_of_other_lengths_and_regimes_overlay(tmp_path):
     histories = read_histories([both, rna])
     assert list(histories) == ["rna_dna", "rna"]
     assert "val_sequence_loss" not in histories["rna"]
+    assert "accuracy" not in histories["rna"]
     axes = {ax.get_title(loc="left"): ax for ax in plot_curves(histories).axes}
     lengths = [len(line.get_xdata()) for line in axes["RNA loss"].lines]
     assert lengths == [7, 7, 3, 3]
     assert [line.get_color() for line in axes["DNA loss"].lines] == [colour(0)] * 2
     only = plot_curves(read_histories([rna]))
     assert titles(only) == ["Total loss", "RNA loss", "RNA accuracy"]
+
+
+def test_total_accuracy_counts_every_scored_position(tmp_path):
+    table = history(*EVERYTHING, epochs=1)
+    table["expression_accuracy"], table["sequence_accuracy"] = 0.9, 0.3
+    table["val_expression_accuracy"], table["val_sequence_accuracy"] = 0.6, 0.3
+    run = a_run(tmp_path / "cnn", table)
+    found = read_histories([run])
+    # Two hidden labels to a selected base.
+    assert found["cnn"].accuracy.tolist() == pytest.approx([0.7])
+    assert found["cnn"].val_accuracy.tolist() == pytest.approx([0.5])
+    shown = plot_curves(found)
+    assert "Total accuracy" in titles(shown)
+    assert any(ax.get_legend() for ax in shown.axes if not ax.axison)
+    run.config.masking = MaskingConfig(
+        expression_fraction=0.5, expression_fraction_max=1.0, sequence_fraction=0.25
+    )
+    drawn = read_histories([run])["cnn"]
+    assert drawn.accuracy.tolist() == pytest.approx([0.75])
+    assert drawn.val_accuracy.tolist() == pytest.approx([0.5])
 
 
 def test_the_table_holds_what_is_drawn(tmp_path):
