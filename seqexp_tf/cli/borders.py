@@ -14,6 +14,7 @@ from seqexp_tf.cli.options import (
     batch_size,
     data,
     load_tensorflow,
+    open_store,
     regions,
     say,
 )
@@ -85,13 +86,11 @@ def command(
     from seqexp_tf.genome.genes import annotation_of, open_reading_frames
     from seqexp_tf.records.regions import find_region
     from seqexp_tf.records.spans import stored_spans
-    from seqexp_tf.records.store import RecordStore
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
     trained.require_task("joint", verb="borders")
-    store = RecordStore.open(data or Path(trained.dataset["folder"]))
-    trained.check_dataset(store)
+    store = open_store(trained, data)
     split = split or "test"
     if regions:
         wanted = [find_region(store, text) for text in regions]

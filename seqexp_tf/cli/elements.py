@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from seqexp_tf.cli.options import FILE, FOLDER, data, load_tensorflow, say
+from seqexp_tf.cli.options import FILE, FOLDER, data, load_tensorflow, open_store, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,7 +172,6 @@ def command(
     )
     from seqexp_tf.interpretation.elements import model_selection
     from seqexp_tf.interpretation.learnt_elements import learnt_elements
-    from seqexp_tf.records.store import RecordStore
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
@@ -184,9 +183,8 @@ def command(
         max_gap=max_gap,
         min_length=min_length,
     )
-    store = RecordStore.open(data or Path(trained.dataset["folder"]))
+    store = open_store(trained, data)
     require_genes(store)
-    trained.check_dataset(store)
     sizes = store.manifest["contigs"]
     splits = store.splits if genes or split == ALL else (split or "test",)
     chosen = {name: set(range(store.count(name))) for name in splits}

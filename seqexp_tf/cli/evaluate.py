@@ -9,7 +9,14 @@ import click
 from click.core import ParameterSource
 from tqdm import tqdm
 
-from seqexp_tf.cli.options import FOLDER, batch_size, data, load_tensorflow, say
+from seqexp_tf.cli.options import (
+    FOLDER,
+    batch_size,
+    data,
+    load_tensorflow,
+    open_store,
+    say,
+)
 from seqexp_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,9 +69,9 @@ def command(
     (mask_token), and for all valid positions (all), as JSON, CSV and Markdown, with
     learning curves, reliability diagrams and four example windows as PNG and SVG.
 
-    Figures at hidden positions carry a 95 % confidence interval from 1,000
-    bootstrap draws of whole blocks of the genome, both strands together:
-    neighbouring windows are too alike to be drawn singly.
+    Figures at hidden positions, but for average precision, carry a 95 % confidence
+    interval from 1,000 bootstrap draws of whole blocks of the genome, both strands
+    together: neighbouring windows are too alike to be drawn singly.
 
     --calibrate divides the logits of each output by a temperature fitted on the
     validation split, keeps it in RUN/temperatures.json, and writes the reliability
@@ -84,12 +91,10 @@ def command(
       seqexp-tf evaluate runs/seq2exp_soft
     """
     from seqexp_tf.evaluation.files import require_writable
-    from seqexp_tf.records.store import RecordStore
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
-    store = RecordStore.open(data or Path(trained.dataset["folder"]))
-    trained.check_dataset(store)
+    store = open_store(trained, data)
     trained.require_finished()
     folder = out or run / "metrics"
     given = {
@@ -140,7 +145,6 @@ def _evaluate_genes(
     from seqexp_tf.evaluation.expression_run import evaluate_run
     from seqexp_tf.evaluation.expression_tables import to_text
 
-    _note_another_dataset(trained, store)
     evaluation, written = evaluate_run(
         trained, store, split, folder, batch_size=batch_size, count=_bar
     )
@@ -197,7 +201,6 @@ def _evaluate_joint(
     masking = trained.config.masking
     model = trained.load_model()
     written = []
-    _note_another_dataset(trained, store)
     temperatures = None
     if calibrate:
         with _bar(store.count(SPLIT), SPLIT) as bar:
@@ -274,14 +277,6 @@ def _evaluate_joint(
     if after is not None:
         click.echo(describe_scaling(before, after, temperatures))
     return written
-
-
-def _note_another_dataset(trained: "Run", store: "RecordStore") -> None:
-    if store.fingerprint != trained.dataset["fingerprint"]:
-        say(
-            f"Note: {trained.folder} was trained on {trained.dataset['name']}; "
-            f"{store.folder} is {store.manifest['name']}, another dataset"
-        )
 
 
 def _bar(windows: int, split: str) -> tqdm:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from seqexp_tf.cli.options import FOLDER, batch_size, data, load_tensorflow
-from seqexp_tf.errors import RunError
+from seqexp_tf.cli.options import FOLDER, batch_size, data, load_tensorflow, open_store
+from seqexp_tf.errors import InputError, RunError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,6 @@ def command(
     from seqexp_tf.evaluation.predictor import JointPredictor
     from seqexp_tf.interpretation.certainty import require_room
     from seqexp_tf.records.regions import find_region
-    from seqexp_tf.records.store import RecordStore
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
@@ -105,8 +104,7 @@ def command(
             "it never learnt to predict nucleotides; train one with `fit --masking "
             "rna_dna`"
         )
-    store = RecordStore.open(data or Path(trained.dataset["folder"]))
-    trained.check_dataset(store)
+    store = open_store(trained, data)
     found = [find_region(store, text) for text in regions]
     if top is not None:
         for region in found:
@@ -129,6 +127,8 @@ def command(
                 mask_fraction=masking.sequence_fraction,
                 progress=bar.update,
             )
+        if not prediction.known.any():
+            raise InputError(f"{region}: every base is N; choose another region")
         click.echo(
             f"{region} ({strand}): {len(region):,} bases, "
             f"{prediction.information.mean():.3f} bits a base, the tallest letter is "

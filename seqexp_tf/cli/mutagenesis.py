@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from seqexp_tf.cli.options import FILE, FOLDER, batch_size, data, load_tensorflow
+from seqexp_tf.cli.options import (
+    FILE,
+    FOLDER,
+    batch_size,
+    data,
+    load_tensorflow,
+    open_store,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,8 +55,9 @@ _TOP = 10
 @click.option(
     "--zoom",
     metavar="CONTIG:START-END",
-    help="Draw each map a second time, of this part of --region alone; the first map, "
-    "the table and the npz stay those of the whole region.",
+    help="Draw each map, and the strips above it, a second time of this part of "
+    "--region alone; the first map, the table and the npz stay those of the whole "
+    "region.",
 )
 @click.option(
     "--annotation",
@@ -101,13 +109,11 @@ def command(
         require_within,
     )
     from seqexp_tf.records.regions import find_region
-    from seqexp_tf.records.store import RecordStore
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
     trained.require_task("joint", verb="mutagenesis")
-    store = RecordStore.open(data or Path(trained.dataset["folder"]))
-    trained.check_dataset(store)
+    store = open_store(trained, data)
     mutated, part, sum_over = (
         None if text is None else find_region(store, text)
         for text in (region, zoom, target)
@@ -119,7 +125,6 @@ def command(
     if annotation is not None:
         sizes = store.manifest["contigs"]
         genes = gene_table(annotation_of(annotation, sizes, contigs=[mutated.contig]))
-    require_writable(folder)
     load_tensorflow()
     from seqexp_tf.evaluation.predictor import JointPredictor
     from seqexp_tf.evaluation.style import save_figure
@@ -128,6 +133,8 @@ def command(
     from seqexp_tf.interpretation.mutation_plots import plot_influence, plot_map
 
     predictor = JointPredictor.open(trained, store, batch_size=batch_size)
+    window = predictor.window_around(mutated)
+    require_writable(folder)
     stem = folder / _name(mutated, strand, labels, whole_window)
     with tqdm(total=len(mutated), unit=" bases", leave=False, disable=None) as bar:
         path = write_mutagenesis(
@@ -136,7 +143,7 @@ def command(
             mutated,
             strand,
             labels=labels,
-            recorded=predictor.window_around(mutated) if whole_window else None,
+            recorded=window if whole_window else None,
             target=sum_over,
             progress=bar.update,
         )

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from seqexp_tf.quiet import load_tensorflow as load_tensorflow
 from seqexp_tf.records.remote import is_remote
+
+if TYPE_CHECKING:
+    from seqexp_tf.records.store import RecordStore
+    from seqexp_tf.training.run import Run
 
 
 class _Dataset(click.Path):
@@ -100,6 +104,25 @@ regions = click.option(
     help="Region, 1-based inclusive, or a whole contig; may be repeated.",
 )
 data = click.option("--data", type=DATASET, help="Dataset; the run's own if not given.")
+
+
+def open_store(run: "Run", data: str | Path | None) -> "RecordStore":
+    """Opens the dataset that a run is asked about; says so where it is not its own.
+
+    Raises:
+        RunError: the model cannot read it.
+        DatasetError: no dataset there.
+    """
+    from seqexp_tf.records.store import RecordStore
+
+    store = RecordStore.open(data or Path(run.dataset["folder"]))
+    run.check_dataset(store)
+    if store.fingerprint != run.dataset["fingerprint"]:
+        say(
+            f"Note: {run.folder} was trained on {run.dataset['name']}; "
+            f"{store.folder} is {store.manifest['name']}, another dataset"
+        )
+    return store
 
 
 def say(message: str) -> None:

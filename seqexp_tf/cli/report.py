@@ -8,7 +8,15 @@ import click
 from click.core import ParameterSource
 from tqdm import tqdm
 
-from seqexp_tf.cli.options import FILE, FOLDER, batch_size, data, load_tensorflow, say
+from seqexp_tf.cli.options import (
+    FILE,
+    FOLDER,
+    batch_size,
+    data,
+    load_tensorflow,
+    open_store,
+    say,
+)
 
 
 @click.command()
@@ -76,7 +84,6 @@ def command(
       seqexp-tf report runs/seq2exp --gene MYC
     """
     from seqexp_tf.evaluation.files import write_file
-    from seqexp_tf.records.store import RecordStore
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
@@ -87,7 +94,7 @@ def command(
             "--region and --no-maps go with joint models; give --gene"
         )
     trained.require_finished()
-    store = RecordStore.open(data or Path(trained.dataset["folder"]))
+    store = open_store(trained, data)
     path = out or run / "report.html"
     _require_writable(path)
     load_tensorflow()

@@ -5,7 +5,14 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from seqexp_tf.cli.options import FOLDER, batch_size, data, load_tensorflow, regions
+from seqexp_tf.cli.options import (
+    FOLDER,
+    batch_size,
+    data,
+    load_tensorflow,
+    open_store,
+    regions,
+)
 
 
 @click.command()
@@ -55,14 +62,12 @@ def command(
         stored_spans,
         uncovered,
     )
-    from seqexp_tf.records.store import RecordStore
     from seqexp_tf.report.wording import listing
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
     trained.require_task("joint", verb="tracks")
-    store = RecordStore.open(data or Path(trained.dataset["folder"]))
-    trained.check_dataset(store)
+    store = open_store(trained, data)
     name = "regions" if regions else split or "test"
     if regions:
         asked = [find_region(store, text) for text in regions]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _LETTER = 0.0085  # of the width of the axes
 _TIP = 0.010
 _GAP = 0.010
+_CHEVRONS = 0.06
 
 
 def arrange_genes(genes: pd.DataFrame, region: Region) -> pd.DataFrame:
@@ -58,7 +59,8 @@ def arrange_genes(genes: pd.DataFrame, region: Region) -> pd.DataFrame:
 def plot_genes(arranged: pd.DataFrame, region: Region, *, ax: "Axes") -> "Axes":
     """Draws arrows in the direction of transcription, their names above them.
 
-    A gene that goes on beyond the region has no tip there.
+    A gene that goes on beyond the region has no tip there; chevrons along it point the
+    same way.
 
     Args:
         arranged: what ``arrange_genes`` returned.
@@ -81,6 +83,17 @@ def plot_genes(arranged: pd.DataFrame, region: Region, *, ax: "Axes") -> "Axes":
                 first, last, gene.row, gene.strand if whole else None, tip
             )
             ax.add_patch(Polygon(outline, facecolor=colour, alpha=0.75, linewidth=0))
+            if gene.strand is not None:
+                number = int((last - first) / (_CHEVRONS * len(region)))
+                places = first + (last - first) * (np.arange(number) + 0.5) / number
+                ax.plot(
+                    places,
+                    np.full(number, gene.row),
+                    linestyle="none",
+                    marker=">" if gene.strand == "+" else "<",
+                    markersize=2.2,
+                    color="white",
+                )
             ax.text(
                 gene.middle,
                 gene.row - 0.22,

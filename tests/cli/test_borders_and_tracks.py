@@ -211,6 +211,23 @@ def test_options_that_do_not_go_together(call, run, arguments, message):
     assert message in err
 
 
+def test_another_dataset_is_named(call, run, tmp_path, tiny_genome):
+    from seqexp_tf.records.convert import convert
+
+    recipe = tiny_genome.recipe("raw", windows={"size": 128, "stride": 64})
+    convert(recipe, tmp_path / "other")
+    for verb in ("borders", "tracks", "logo", "mutagenesis"):
+        code, _, err = call(
+            verb, run, "--region", "chrIII:300-350", "--data", tmp_path / "other",
+            "--out", tmp_path / verb,
+        )  # fmt: skip
+        assert code == 0, err
+        note = (
+            f"Note: {run} was trained on small; {tmp_path / 'other'} is tiny, another"
+        )
+        assert note in err
+
+
 def test_a_run_of_another_window_size(call, run, tmp_path, tiny_genome):
     from seqexp_tf.records.convert import convert
 

@@ -98,7 +98,7 @@ def test_curves_of_one_run_lie_beside_its_metrics(run):
     assert shown.splitlines()[0] == "Written:"
     table = pd.read_csv(run / "metrics" / "curves.tsv", sep="\t")
     assert table.run.unique().tolist() == ["cnn"]
-    assert len(table) == 5
+    assert len(table) == 6
     assert (run / "metrics" / "curves.svg").is_file()
 
 
