@@ -118,9 +118,11 @@ def open_store(run: "Run", data: str | Path | None) -> "RecordStore":
     store = RecordStore.open(data or Path(run.dataset["folder"]))
     run.check_dataset(store)
     if store.fingerprint != run.dataset["fingerprint"]:
+        theirs, ours = run.dataset, store.manifest["name"]
         say(
-            f"Note: {run.folder} was trained on {run.dataset['name']}; "
-            f"{store.folder} is {store.manifest['name']}, another dataset"
+            f"Note: {run.folder} was trained on {theirs['name']} "
+            f"({theirs['fingerprint'][:12]}); {store.folder} is {ours} "
+            f"({store.fingerprint[:12]}), another dataset"
         )
     return store
 

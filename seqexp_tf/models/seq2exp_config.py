@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from seqexp_tf.config import nearest, require
+from seqexp_tf.config import require
 from seqexp_tf.models.config import at_least_one
 from seqexp_tf.models.encoder_config import (
     CaduceusEncoder,
@@ -222,11 +222,12 @@ def check_shape(config: Seq2ExpConfig, shape: "ExpressionShape") -> None:
             f"{mask.promoter:,}",
         )
     if mask.kind == "given":
+        known = ", ".join(shape.channels) or "none"
         require(
             mask.channel in shape.channels,
-            f"model.mask.channel is {mask.channel!r}; the dataset has no such channel"
-            f"{nearest(mask.channel, shape.channels) if shape.channels else ''}; "
-            f"convert with channels.{mask.channel}, a BED of peaks (`seqexp-tf peaks`)",
+            f"model.mask.channel is {mask.channel!r}; the channels of the dataset: "
+            f"{known}; name one, or convert with another under [channels], a BED of "
+            "peaks (`seqexp-tf peaks`)",
         )
     if mask.learned:
         signals = used_signals(config, shape)

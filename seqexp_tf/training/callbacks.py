@@ -13,7 +13,12 @@ from tqdm import tqdm
 
 from seqexp_tf.errors import RunError
 from seqexp_tf.records.tfrecord import write_atomically
-from seqexp_tf.training.checkpoints import Metrics, Progress, save_checkpoint
+from seqexp_tf.training.checkpoints import (
+    Metrics,
+    Progress,
+    last_checkpoint,
+    save_checkpoint,
+)
 from seqexp_tf.training.plan import Plan
 from seqexp_tf.training.run import CHECKPOINTS, HISTORY
 from seqexp_tf.training.task import Task
@@ -143,9 +148,11 @@ class RunRecorder(keras.callbacks.Callback):
 
     def _diverged(self, what: str) -> RunError:
         finished = len(self.progress.history)
+        kept = last_checkpoint(self.folder / CHECKPOINTS) is not None
         return RunError(
             f"{self.folder}: {what}; {self.task.name_kept(finished, self.plan)}: start "
-            "again with a lower training.learning_rate and another --out"
+            "again with a lower training.learning_rate"
+            f"{' and another --out' if kept else ''}"
         )
 
 

@@ -33,7 +33,7 @@ from seqexp_tf.training.expression_losses import (
     Pearson,
     SquaredError,
 )
-from seqexp_tf.training.faulty_gene import find_faulty_gene
+from seqexp_tf.training.faulty_gene import DIVERGED, find_faulty_gene
 from seqexp_tf.training.gradient_log import GradientLog
 from seqexp_tf.training.gradients import mask_head
 from seqexp_tf.training.guarded_adamw import GuardedAdamW
@@ -212,6 +212,8 @@ class ExpressionTask(Task):
         fault = find_faulty_gene(
             model, genes, inputs, targets, loss=GeneLoss(training.loss)
         )
+        if fault == DIVERGED:
+            return fault
         return f"{fault} (genes of the batch: {', '.join(genes)})"
 
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from seqexp_tf.training.expression_losses import GeneLoss
 
+DIVERGED = "every gene of the batch fails alone: the weights have diverged"
+
 
 def find_faulty_gene(
     model: keras.Model,
@@ -44,5 +46,5 @@ def find_faulty_gene(
     if not faults:
         return "each of its genes alone gives a finite loss"
     if len(faults) == len(genes) > 1:
-        return "every gene of the batch fails alone: the weights have diverged"
+        return DIVERGED
     return faults[0] + (", as do others of the batch" if len(faults) > 1 else "")

@@ -4,8 +4,9 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import keras
 
 from seqexp_tf.config import dump, to_dict
-from seqexp_tf.errors import RunError
+from seqexp_tf.errors import RunError, SeqExpError
 from seqexp_tf.layers.compiled_layer import compiled_layers
 from seqexp_tf.models.size import trainable_weights
 from seqexp_tf.pipeline.faults import damage_named, require_whole
@@ -33,7 +34,7 @@ from seqexp_tf.training.checkpoints import (
 from seqexp_tf.training.config import AnyRunConfig, TrainingConfig, model_config
 from seqexp_tf.training.course import place, train
 from seqexp_tf.training.joint_task import compile_joint
-from seqexp_tf.training.loggers import loggers, require_wandb
+from seqexp_tf.training.loggers import TENSORBOARD, loggers, require_wandb
 from seqexp_tf.training.plan import Plan
 from seqexp_tf.training.run import (
     CHECKPOINTS,
@@ -131,7 +132,8 @@ def fit(
             model.set_weights(initial.load_model().get_weights())
             say(f"begins with the weights of {initial.folder}")
     # Only now, so that a model that cannot be built leaves no run behind.
-    if distribution.chief and not (folder / CONFIG).exists():
+    begins = distribution.chief and not (folder / CONFIG).exists()
+    if begins:
         _begin_folder(folder, config, store)
     if training.max_windows:
         say(describe_subset(store.count("train"), training.max_windows))
@@ -149,6 +151,8 @@ def fit(
         writes=distribution.chief,
     )
     with contextlib.ExitStack() as during:
+        if begins:
+            during.enter_context(_left_only_with_something(folder))
         during.enter_context(distribution.losses_named(folder))
         during.enter_context(damage_named(store))
         # Also the validation between is traced in there.
@@ -267,6 +271,22 @@ def _begin_folder(folder: Path, config: AnyRunConfig, store: RecordStore) -> Non
         folder / DATASET, (json.dumps(description, indent=1) + "\n").encode()
     )
     write_atomically(folder / CONFIG, text)
+
+
+@contextlib.contextmanager
+def _left_only_with_something(folder: Path) -> Iterator[None]:
+    """Takes back what a fit began, where it fails before its first checkpoint."""
+    try:
+        yield
+    except SeqExpError:
+        if last_checkpoint(folder / CHECKPOINTS) is None:
+            for name in (CONFIG, DATASET, SCHEMA):
+                (folder / name).unlink(missing_ok=True)
+            for name in (CHECKPOINTS, TENSORBOARD):
+                shutil.rmtree(folder / name, ignore_errors=True)
+            with contextlib.suppress(OSError):  # Somebody else's files are in there.
+                folder.rmdir()
+        raise
 
 
 def require_same(run: Run, config: AnyRunConfig, store: RecordStore) -> None:

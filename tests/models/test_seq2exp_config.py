@@ -248,12 +248,12 @@ def test_wrong_options_are_refused(options, message):
         (
             {"mask": {"kind": "given", "channel": "peak"}},
             {},
-            "model.mask.channel is 'peak'; the dataset has no such channel; did you",
+            "model.mask.channel is 'peak'; the channels of the dataset: blacklist, pea",
         ),
         (
             {"mask": {"kind": "given"}},
             {"channels": ()},
-            "has no such channel; convert with channels.peaks",
+            "is 'peaks'; the channels of the dataset: none; name one, or convert",
         ),
         (
             {"mask": {"weights": {"atak": 1.0}}},

@@ -33,6 +33,7 @@ SMALL = {
     "model": {"architecture": "cnn", "filters": 8, "dilations": [2, 4]},
     "training": {"epochs": 1, "batch_size": 8, "precision": "float32"},
 }
+NUMBER = re.compile(r"-?\d+\.\d+(?:e[-+]?\d+)?")
 HOSTILE = "<script>alert('x')<"
 
 
@@ -475,7 +476,11 @@ def written(path, arguments):
 
 
 def test_the_command_writes_the_same_page_whatever_the_batch_size(written, page):
-    assert written.read_text(encoding="utf-8") == render(page)
+    texts = written.read_text(encoding="utf-8"), render(page)
+    assert len({NUMBER.sub("#", text) for text in texts}) == 1
+    # Some processors round the last digit of a batch of another size otherwise.
+    ours, theirs = (np.array(NUMBER.findall(text), float) for text in texts)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
     assert os.listdir(written.parent) == ["page.html"]
     assert written.stat().st_size < 8e6
 

@@ -223,8 +223,12 @@ def test_masks_that_were_never_stored_are_refused(joint_store, tmp_path):
 
 def test_a_diverging_loss_stops_with_the_remedy(joint_store, tmp_path):
     config = _config("training.learning_rate=1e30", "training.clip_norm=1e30")
-    with pytest.raises(RunError, match="a lower training.learning_rate"):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"a lower training.learning_rate$"):
         fit(config, joint_store, tmp_path / "run")
+    # Nothing is left of it, and nothing else is touched.
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
 def test_a_damaged_shard_is_named(joint_folder, tmp_path):
@@ -236,6 +240,7 @@ def test_a_damaged_shard_is_named(joint_folder, tmp_path):
     shard.write_bytes(content)
     with pytest.raises(DatasetError, match="train-00002-of-00004"):
         fit(_config(), RecordStore.open(folder), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_shard_is_named_before_training(joint_folder, tmp_path):
