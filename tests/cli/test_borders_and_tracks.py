@@ -100,8 +100,8 @@ def test_regions_are_drawn_with_their_tables(call, run, annotation, tmp_path):
     assert plus["predictions"]["dna_alone"]["expressed"]["bases"] == called
     regions = pd.read_csv(out / "chrC_301-420.regions.tsv", sep="\t")
     bases = regions.groupby(["strand", "source"]).length.sum()
-    assert bases["+", "dna_alone"] == called
-    assert bases["+", "measured"] == plus["expressed"]["bases"]
+    assert bases.get(("+", "dna_alone"), 0) == called
+    assert bases.get(("+", "measured"), 0) == plus["expressed"]["bases"]
     assert "SMT3" in (out / "chrC_301-420.svg").read_text()
 
 
@@ -222,10 +222,8 @@ def test_another_dataset_is_named(call, run, tmp_path, tiny_genome):
             "--out", tmp_path / verb,
         )  # fmt: skip
         assert code == 0, err
-        note = (
-            f"Note: {run} was trained on small; {tmp_path / 'other'} is tiny, another"
-        )
-        assert note in err
+        assert f"Note: {run} was trained on small (" in err
+        assert f"); {tmp_path / 'other'} is tiny (" in err
 
 
 def test_a_run_of_another_window_size(call, run, tmp_path, tiny_genome):
