@@ -10,6 +10,8 @@ BLOCK = 512
 """Queries attended at once, where the length is known while the graph is built."""
 
 _BLOCKS_OF_UNKNOWN_LENGTH = 16
+_AT_ONCE = 2
+"""Blocks under way at a time: one alone leaves cores waiting."""
 
 
 @keras.saving.register_keras_serializable("seqexp_tf")
@@ -81,11 +83,10 @@ class SelfAttention(keras.layers.Layer):
 def attend(query, key, value):
     """Returns softmax(query keyᵀ) value, keeping no length x length matrix.
 
-    Blocks of queries are attended one after the other, each once the one before is
-    done; the backward pass computes the weights of each block again instead of keeping
-    them (Rabe & Staats 2021,
-    https://arxiv.org/abs/2112.05682). Where the backend has a fused kernel for the type
-    of the numbers, that does the same.
+    Blocks of queries are attended one after the other, two at a time; the backward pass
+    computes the weights of each block again instead of keeping them (Rabe & Staats
+    2021, https://arxiv.org/abs/2112.05682). Where the backend has a fused kernel for
+    the type of the numbers, that does the same.
 
     Args:
         query: ``(batch, heads, length, size)``, already scaled.
@@ -103,8 +104,9 @@ def attend(query, key, value):
     @ops.custom_gradient
     def blockwise(query, key, value):
         done = []
-        for block in _blocks(query):
-            block = after(block, done[-1:]) if done else block
+        for index, block in enumerate(_blocks(query)):
+            if index >= _AT_ONCE:
+                block = after(block, [done[index - _AT_ONCE]])
             done.append(ops.matmul(_weights(block, key), value))
         attended = ops.concatenate(done, axis=2)
 
@@ -117,14 +119,16 @@ def attend(query, key, value):
             ones = ops.ones_like(value[..., :1])
             value_and_one = _transpose(ops.concatenate([value, ones], axis=-1))
             d_query, d_key, d_value = [], 0.0, 0.0
-            before = [upstream]
-            for block, d_block in zip(_blocks(query), _blocks(widened), strict=True):
-                weights = _weights(after(block, before), key)
+            before = [[upstream]] * _AT_ONCE
+            for index, (block, d_block) in enumerate(
+                zip(_blocks(query), _blocks(widened), strict=True)
+            ):
+                weights = _weights(after(block, before[index]), key)
                 d_value += ops.matmul(_transpose(weights), d_block[..., :-1])
                 d_scores = weights * ops.matmul(d_block, value_and_one)
                 d_query.append(ops.matmul(d_scores, key))
                 d_key += ops.matmul(_transpose(d_scores), block)
-                before = [d_query[-1], d_key, d_value]
+                before.append([d_query[-1], d_key, d_value])
             return ops.concatenate(d_query, axis=2), d_key, d_value
 
         return attended, gradient
