@@ -12,13 +12,11 @@ Example:
 """
 
 import json
-import os
 import resource
-import subprocess
-import sys
 import time
 
 import click
+from _worker import in_a_process
 
 OURS, KERAS = "seqexp-tf", "keras"
 
@@ -69,18 +67,6 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _in_a_process(*arguments: str | int | bool) -> dict[str, float]:
-    run = subprocess.run(
-        [sys.executable, __file__, "--worker", json.dumps(arguments)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    if run.returncode:
-        raise click.ClickException(f"{arguments}: {run.stderr.strip()[-500:]}")
-    return json.loads(run.stdout.splitlines()[-1])
-
-
 @click.command(help=__doc__)
 @click.option("--length", "lengths", multiple=True, type=int, default=(2048, 8192))
 @click.option("--compiled", is_flag=True, help="By XLA, as on a GPU.")
@@ -93,7 +79,7 @@ def main(lengths: tuple[int, ...], compiled: bool, worker: str | None) -> None:
     click.echo("|---:|---|---:|---:|---:|---:|")
     for length in lengths:
         for contender in (OURS, KERAS):
-            found = _in_a_process(contender, length, compiled)
+            found = in_a_process(__file__, (contender, length, compiled))
             seconds, memory = found["seconds"], found["memory"]
             click.echo(
                 f"| {length:,} | {contender} | {seconds:.2f} | {memory:.2f} "

@@ -19,8 +19,6 @@ import importlib.util
 import json
 import os
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +27,7 @@ from types import SimpleNamespace
 
 import click
 import numpy as np
+from _worker import in_a_process
 
 OURS, PLAIN, PSCAN, SEQUENTIAL = "seqexp-tf", "plain graph", "pscan", "sequential"
 CONTENDERS = (OURS, PLAIN, PSCAN, SEQUENTIAL)
@@ -153,16 +152,7 @@ def _resident() -> int:
 
 
 def _in_a_process(contender: str, sizes: tuple[int, int, int], repeats: int) -> dict:
-    arguments = [contender, *map(str, sizes), str(repeats)]
-    run = subprocess.run(
-        [sys.executable, __file__, "--worker", json.dumps(arguments)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    if run.returncode:
-        raise click.ClickException(f"{contender}: {run.stderr.strip()[-500:]}")
-    return json.loads(run.stdout.splitlines()[-1])
+    return in_a_process(__file__, [contender, *map(str, sizes), str(repeats)])
 
 
 def _compare(contenders: list[str], sizes: tuple[int, int, int]) -> float:

@@ -34,13 +34,22 @@ def _assert_row(output, label, columns):
 
 
 @pytest.mark.parametrize(
-    "tool", ["bench_training", "bench_pipeline", "bench_input_wait"]
+    "tool",
+    ["bench_attention", "bench_training", "bench_pipeline", "bench_input_wait"],
 )
 def test_help_shows_an_example(tool):
     run = _run(tool, "--help")
     assert run.returncode == 0
     assert f"python tools/{tool}.py" in run.stdout
     assert "--worker" not in run.stdout
+
+
+@pytest.mark.slow
+def test_attention_over_lengths():
+    run = _run("bench_attention", "--length", 64)
+    assert run.returncode == 0, run.stderr
+    rows = [line for line in run.stdout.splitlines() if line.startswith("| 64 |")]
+    assert [row.split(" | ")[1] for row in rows] == ["seqexp-tf", "keras"]
 
 
 @pytest.mark.slow
