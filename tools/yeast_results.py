@@ -115,6 +115,11 @@ NAMES = {
     help="Run to train; may be repeated.",
 )
 @click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Of each run that begins; those of its preset by default.",
+)
+@click.option(
     "--loci",
     is_flag=True,
     help="Also the study's two examples by each run: borders, logos, maps, report.",
@@ -125,6 +130,7 @@ def main(
     data: Path,
     out: Path,
     names: tuple[str, ...],
+    epochs: int | None,
     loci: bool,
 ) -> None:
     annotation = data / "genome" / "ensembl_annotation.gff3.gz"
@@ -138,6 +144,8 @@ def main(
         )
     for name in names:
         preset, masking, settings = RUNS[name]
+        if epochs is not None:
+            settings = (*settings, f"training.epochs={epochs}")
         run = out / name
         if not (run / MODEL).exists():
             resume = (run / CONFIG).exists()

@@ -2,6 +2,8 @@
 
 import keras
 
+from seqexp_tf.layers.fast_convolution import speed_up
+
 
 @keras.saving.register_keras_serializable("seqexp_tf")
 class DilatedBlock(keras.layers.Layer):
@@ -48,7 +50,7 @@ class DilatedBlock(keras.layers.Layer):
     def build(self, input_shape):
         if self.norm is not None:
             self.norm.build(input_shape)
-        self.convolution = keras.layers.Conv1D(
+        convolution = keras.layers.Conv1D(
             input_shape[-1],
             self.kernel,
             padding="same",
@@ -57,6 +59,7 @@ class DilatedBlock(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="convolution",
         )
+        self.convolution = speed_up(convolution)
         self.convolution.build(input_shape)
 
     # No argument ``training``: the dropout learns it from the call around it, and the

@@ -2,6 +2,7 @@
 
 import keras
 
+from seqexp_tf.layers.fast_convolution import speed_up
 from seqexp_tf.models.config import CNNConfig
 from seqexp_tf.models.joint import joint_inputs, joint_outputs
 
@@ -52,7 +53,7 @@ def build_cnn(config: CNNConfig) -> keras.Model:
 def _convolution(
     filters: int, kernel: int, dilation: int = 1, *, name: str
 ) -> keras.layers.Layer:
-    return keras.layers.Conv1D(
+    convolution = keras.layers.Conv1D(
         filters,
         kernel,
         padding="same",
@@ -60,3 +61,4 @@ def _convolution(
         activation="relu",
         name=name,
     )
+    return speed_up(convolution)

@@ -2,6 +2,7 @@
 
 import keras
 
+from seqexp_tf.layers.fast_convolution import speed_up
 from seqexp_tf.layers.segments import SpreadSegments
 from seqexp_tf.layers.transformer_block import TransformerBlock
 from seqexp_tf.models.config import HybridConfig
@@ -79,14 +80,15 @@ def _residual_stack(
     # without normalisation starts out as a shallow one.
     for index, dilation in enumerate(config.dilations):
         branch = keras.layers.ReLU(name=f"{name}_{index}_relu")(x)
-        branch = keras.layers.Conv1D(
+        convolution = keras.layers.Conv1D(
             config.filters,
             config.block_kernel,
             padding="same",
             dilation_rate=dilation,
             kernel_initializer="zeros",
             name=f"{name}_{index}",
-        )(branch)
+        )
+        branch = speed_up(convolution)(branch)
         if config.dropout:
             branch = keras.layers.Dropout(
                 config.dropout, name=f"{name}_{index}_dropout"

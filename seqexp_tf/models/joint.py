@@ -2,6 +2,8 @@
 
 import keras
 
+from seqexp_tf.layers.fast_convolution import speed_up
+
 BASES = 5
 
 
@@ -31,9 +33,10 @@ def joint_outputs(
         ``expression_logits`` ``(batch, length)``, a convolution of
         ``expression_kernel`` bases, and ``sequence_logits`` ``(batch, length, 5)``.
     """
-    expression = keras.layers.Conv1D(
+    head = keras.layers.Conv1D(
         1, expression_kernel, padding="same", dtype="float32", name="expression_head"
-    )(features)
+    )
+    expression = speed_up(head)(features)
     return {
         "expression_logits": keras.layers.Reshape(
             (-1,), dtype="float32", name="expression_logits"

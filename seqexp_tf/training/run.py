@@ -112,6 +112,7 @@ class Run:
         import keras
 
         import seqexp_tf.layers  # noqa: F401  Registers them.
+        from seqexp_tf.layers.fast_convolution import speed_up_all
         from seqexp_tf.training.hardware import compiles
 
         try:
@@ -126,7 +127,7 @@ class Run:
             first_line = str(error).splitlines()[0]
             raise RunError(f"{path}: cannot load: {first_line}") from None
         model.jit_compile = compiles()
-        return model
+        return speed_up_all(model)
 
     @property
     def task(self) -> str:

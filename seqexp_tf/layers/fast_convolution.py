@@ -1,0 +1,91 @@
+"""Convolutions of Keras, computed as CPUs compute them fastest.
+
+Layers stay ``keras.layers.Conv1D``, in memory and in files, which Keras alone loads;
+``speed_up`` changes how one computes. Where a convolution has stride 1 and ``same``
+padding, two cases are computed otherwise, with the same results up to rounding:
+
+- Dilated by ``d``, with an odd number of taps: the window is read as rows of ``d``
+  bases, in which the taps of a base stand below each other, and convolved down the
+  columns. Reading it so moves nothing in memory, while TensorFlow copies windows to and
+  fro to dilate a convolution on a CPU.
+- One filter of several taps: libraries of convolutions are made for many filters. One
+  multiplication gives what each base adds by each tap, and sums along the diagonals
+  bring them to their places.
+
+``tools/bench_convolution.py`` measures both.
+"""
+
+import functools
+
+import keras
+from keras import ops
+
+
+def speed_up(layer: keras.layers.Conv1D) -> keras.layers.Conv1D:
+    """Makes a convolution compute faster on CPUs and returns it.
+
+    A convolution of another kind than those above is returned as it is.
+    """
+    (taps,), (dilation,) = layer.kernel_size, layer.dilation_rate
+    plain = (
+        layer.strides == (1,)
+        and layer.groups == 1
+        and layer.padding == "same"
+        and layer.data_format == "channels_last"
+    )
+    if plain and dilation > 1 and taps % 2:
+        convolve = functools.partial(_down_columns, dilation=dilation)
+    elif plain and dilation == 1 and taps > 1 and layer.filters == 1:
+        convolve = _along_diagonals
+    else:
+        return layer
+
+    def call(inputs: keras.KerasTensor) -> keras.KerasTensor:
+        outputs = convolve(inputs, layer.kernel)
+        if layer.use_bias:
+            outputs = ops.add(outputs, layer.bias)
+        return layer.activation(outputs)
+
+    layer.call = call
+    return layer
+
+
+def speed_up_all(model: keras.Model) -> keras.Model:
+    """Makes every convolution of a model compute faster on CPUs and returns it."""
+    for layer in model.layers:
+        if type(layer) is keras.layers.Conv1D:
+            speed_up(layer)
+    return model
+
+
+def _down_columns(
+    inputs: keras.KerasTensor, kernel: keras.KerasTensor, *, dilation: int
+) -> keras.KerasTensor:
+    batch, length, features = ops.shape(inputs)
+    rows = (length + dilation - 1) // dilation
+    whole = isinstance(length, int) and length % dilation == 0
+    if not whole:
+        missing = rows * dilation - length
+        inputs = ops.pad(inputs, ((0, 0), (0, missing), (0, 0)))
+    columns = ops.reshape(inputs, (batch, rows, dilation, features))
+    columns = ops.conv(columns, kernel[:, None], padding="same")
+    outputs = ops.reshape(columns, (batch, rows * dilation, kernel.shape[-1]))
+    return outputs if whole else outputs[:, :length]
+
+
+def _along_diagonals(
+    inputs: keras.KerasTensor, kernel: keras.KerasTensor
+) -> keras.KerasTensor:
+    batch, length, _ = ops.shape(inputs)
+    taps = kernel.shape[0]
+    # (batch, taps, length): what each base adds, by each tap, to some base.
+    added = ops.matmul(ops.squeeze(kernel, -1), ops.swapaxes(inputs, 1, 2))
+    before = (taps - 1) // 2
+    added = ops.pad(added, ((0, 0), (0, 0), (before, taps - 1 - before)))
+    # Rows that are read one number longer than they are written move by one each, so
+    # that what tap t takes from base i + t stands in column i.
+    flat = ops.reshape(added, (batch, taps * (length + taps - 1)))
+    skewed = ops.reshape(
+        ops.pad(flat, ((0, 0), (0, taps))), (batch, taps, length + taps)
+    )
+    return ops.sum(skewed[:, :, :length], axis=1)[..., None]

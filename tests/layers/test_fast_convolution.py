@@ -1,0 +1,128 @@
+"""``speed_up`` against the convolution as Keras computes it."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import ops
+
+from seqexp_tf.layers.fast_convolution import speed_up, speed_up_all
+
+
+def _convolution(filters, taps, dilation=1, **options):
+    return keras.layers.Conv1D(
+        filters, taps, **{"padding": "same", "dilation_rate": dilation, **options}
+    )
+
+
+def _pair(features, filters, taps, dilation, **options):
+    ours, theirs = (_convolution(filters, taps, dilation, **options) for _ in "ab")
+    speed_up(ours)
+    assert ("call" in vars(ours)) == (
+        (dilation > 1 and taps % 2 == 1) or (dilation == 1 < taps and filters == 1)
+    )
+    for layer in (ours, theirs):
+        layer.build((None, None, features))
+    weights = [
+        np.random.default_rng(1).normal(size=weight.shape).astype("float32")
+        for weight in theirs.get_weights()
+    ]
+    for layer in (ours, theirs):
+        layer.set_weights(weights)
+    return ours, theirs
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    length=st.integers(1, 70),
+    features=st.integers(1, 5),
+    filters=st.integers(1, 3),
+    taps=st.integers(1, 8),
+    dilation=st.integers(1, 40),
+    use_bias=st.booleans(),
+)
+def test_is_the_convolution_of_keras(
+    length, features, filters, taps, dilation, use_bias
+):
+    ours, theirs = _pair(
+        features, filters, taps, dilation, activation="relu", use_bias=use_bias
+    )
+    x = np.random.default_rng(2).normal(size=(2, length, features)).astype("float32")
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(ours(x)), ops.convert_to_numpy(theirs(x)), atol=2e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("filters", "taps", "dilation"), [(4, 3, 8), (4, 3, 7), (1, 30, 1), (1, 5, 3)]
+)
+def test_gradients_are_those_of_the_convolution_of_keras(filters, taps, dilation):
+    x = np.random.default_rng(2).normal(size=(2, 48, 3)).astype("float32")
+    target = np.random.default_rng(3).normal(size=(2, 48, filters)).astype("float32")
+    found = []
+    for layer in _pair(3, filters, taps, dilation):
+        inputs = keras.Input((None, 3))
+        first = keras.layers.Dense(3, kernel_initializer="identity")
+        model = keras.Model(inputs, layer(first(inputs)))
+        model.compile(keras.optimizers.SGD(1.0), "mse")
+        model.train_on_batch(x, target)
+        found.append(model.get_weights())
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_lengths_may_differ_from_call_to_call():
+    ours, theirs = _pair(3, 2, 3, 16)
+    inputs = keras.Input((None, 3))
+    head = speed_up(_convolution(1, 30))
+    model = keras.Model(inputs, [ours(inputs), head(inputs)])
+    assert [output.shape for output in model.outputs] == [
+        (None, None, 2),
+        (None, None, 1),
+    ]
+    for length in (64, 50, 3):
+        x = np.random.default_rng(2).normal(size=(1, length, 3)).astype("float32")
+        found, score = model.predict(x, verbose=0)
+        np.testing.assert_allclose(found, ops.convert_to_numpy(theirs(x)), atol=1e-5)
+        assert score.shape == (1, length, 1)
+
+
+def test_computes_in_the_precision_of_its_policy():
+    layer = speed_up(_convolution(2, 3, 4, dtype="mixed_bfloat16"))
+    head = speed_up(_convolution(1, 9, dtype="mixed_bfloat16"))
+    x = np.ones((1, 16, 3), "float32")
+    assert keras.backend.standardize_dtype(layer(x).dtype) == "bfloat16"
+    assert keras.backend.standardize_dtype(head(x).dtype) == "bfloat16"
+
+
+def test_a_layer_stays_one_of_keras(tmp_path):
+    layer = speed_up(_convolution(2, 3, 4, activation="relu", name="one"))
+    assert type(layer) is keras.layers.Conv1D
+    saved = keras.saving.serialize_keras_object(layer)
+    assert (saved["module"], saved["class_name"]) == ("keras.layers", "Conv1D")
+    inputs = keras.Input((None, 3))
+    model = keras.Model(inputs, layer(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert "call" not in vars(loaded.get_layer("one"))
+    assert speed_up_all(loaded) is loaded
+    assert "call" in vars(loaded.get_layer("one"))
+    x = np.random.default_rng(2).normal(size=(1, 50, 3)).astype("float32")
+    np.testing.assert_allclose(
+        loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"strides": 2, "dilation_rate": 1},
+        {"padding": "causal"},
+        {"padding": "valid"},
+        {"groups": 2},
+        {"data_format": "channels_first"},
+    ],
+)
+def test_leaves_other_convolutions_as_they_are(options):
+    assert "call" not in vars(speed_up(_convolution(2, 3, 4, **options)))
