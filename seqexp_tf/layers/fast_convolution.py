@@ -1,4 +1,4 @@
-"""Convolutions of Keras, computed as CPUs compute them fastest.
+"""Convolutions of Keras, computed as TensorFlow computes them fastest on a CPU.
 
 Layers stay ``keras.layers.Conv1D``, in memory and in files, which Keras alone loads;
 ``speed_up`` changes how one computes. Where a convolution has stride 1 and ``same``
@@ -7,12 +7,14 @@ padding, two cases are computed otherwise, with the same results up to rounding:
 - Dilated by ``d``, with an odd number of taps: the window is read as rows of ``d``
   bases, in which the taps of a base stand below each other, and convolved down the
   columns. Reading it so moves nothing in memory, while TensorFlow copies windows to and
-  fro to dilate a convolution on a CPU.
+  fro to dilate a convolution.
 - One filter of several taps: libraries of convolutions are made for many filters. One
   multiplication gives what each base adds by each tap, and sums along the diagonals
   bring them to their places.
 
-``tools/bench_convolution.py`` measures both.
+``tools/bench_convolution.py`` measures both. GPUs have their own dilated convolutions,
+and XLA, through which JAX computes, is far slower at gradients down columns: there
+nothing changes.
 """
 
 import functools
@@ -20,12 +22,17 @@ import functools
 import keras
 from keras import ops
 
+from seqexp_tf.layers import backend
+
 
 def speed_up(layer: keras.layers.Conv1D) -> keras.layers.Conv1D:
-    """Makes a convolution compute faster on CPUs and returns it.
+    """Makes a convolution compute faster on a CPU and returns it.
 
-    A convolution of another kind than those above is returned as it is.
+    A convolution of another kind than those above is returned as it is, and so is
+    each under JAX and where there is a GPU.
     """
+    if backend.ON_JAX or backend.has_accelerator():
+        return layer
     (taps,), (dilation,) = layer.kernel_size, layer.dilation_rate
     plain = (
         layer.strides == (1,)
@@ -51,7 +58,7 @@ def speed_up(layer: keras.layers.Conv1D) -> keras.layers.Conv1D:
 
 
 def speed_up_all(model: keras.Model) -> keras.Model:
-    """Makes every convolution of a model compute faster on CPUs and returns it."""
+    """Makes every convolution of a model compute faster on a CPU and returns it."""
     for layer in model.layers:
         if type(layer) is keras.layers.Conv1D:
             speed_up(layer)

@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
+from seqexp_tf.layers import backend
 from seqexp_tf.layers.fast_convolution import speed_up, speed_up_all
+
+pytestmark = pytest.mark.skipif(
+    backend.ON_JAX or backend.has_accelerator(),
+    reason="convolutions are as Keras computes them under JAX and on a GPU",
+)
 
 
 def _convolution(filters, taps, dilation=1, **options):
@@ -126,3 +132,10 @@ def test_a_layer_stays_one_of_keras(tmp_path):
 )
 def test_leaves_other_convolutions_as_they_are(options):
     assert "call" not in vars(speed_up(_convolution(2, 3, 4, **options)))
+
+
+@pytest.mark.parametrize("name", ["ON_JAX", "GPU"])
+def test_only_tensorflow_on_a_cpu_computes_otherwise(monkeypatch, name):
+    monkeypatch.setattr(backend, "ON_JAX", name == "ON_JAX")
+    monkeypatch.setattr(backend, "has_accelerator", lambda: name == "GPU")
+    assert "call" not in vars(speed_up(_convolution(2, 3, 4)))

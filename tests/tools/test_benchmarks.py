@@ -35,7 +35,13 @@ def _assert_row(output, label, columns):
 
 @pytest.mark.parametrize(
     "tool",
-    ["bench_attention", "bench_training", "bench_pipeline", "bench_input_wait"],
+    [
+        "bench_attention",
+        "bench_convolution",
+        "bench_training",
+        "bench_pipeline",
+        "bench_input_wait",
+    ],
 )
 def test_help_shows_an_example(tool):
     run = _run(tool, "--help")
@@ -50,6 +56,14 @@ def test_attention_over_lengths():
     assert run.returncode == 0, run.stderr
     rows = [line for line in run.stdout.splitlines() if line.startswith("| 64 |")]
     assert [row.split(" | ")[1] for row in rows] == ["seqexp-tf", "keras"]
+
+
+def test_convolutions_as_keras_computes_them():
+    run = _run("bench_convolution", "--batch-size", 1, "--window", 70, "--repeats", 1)
+    assert run.returncode == 0, run.stderr
+    rows = [line.split(" | ") for line in run.stdout.splitlines()[2:]]
+    assert len(rows) == 4
+    assert all(float(row[4].rstrip(" |")) < 1e-4 for row in rows)
 
 
 @pytest.mark.slow
