@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from seqexp_tf.errors import DatasetError
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig, PipelineConfig
-from seqexp_tf.pipeline.reader import check_streams, read_records
+from seqexp_tf.pipeline.reader import check_streams, read_records, ready
 from seqexp_tf.pipeline.subset import draw_subset
 from seqexp_tf.records.store import RecordStore
 
@@ -57,7 +57,7 @@ def prepared_batches(
         batches = tf.data.Dataset.zip(parts).map(
             _joined, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
-    return batches.prefetch(tf.data.AUTOTUNE), steps
+    return ready(batches), steps
 
 
 def shuffled_batches(

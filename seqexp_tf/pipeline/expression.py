@@ -15,7 +15,7 @@ from seqexp_tf.pipeline.epochs import (
 )
 from seqexp_tf.pipeline.gene_example import INPUTS, PEAKS, Tensors, gene_example
 from seqexp_tf.pipeline.padding import padded_part
-from seqexp_tf.pipeline.reader import read_in_order
+from seqexp_tf.pipeline.reader import read_in_order, ready
 from seqexp_tf.records.schema import Schema
 from seqexp_tf.records.store import RecordStore
 
@@ -235,10 +235,10 @@ def _prepared(
     records: tf.data.Dataset, prepare: Callable, count: int, batch_size: int
 ) -> tf.data.Dataset:
     steps = -(-count // batch_size)
-    return (
-        records.map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .apply(tf.data.experimental.assert_cardinality(steps))
-        .prefetch(tf.data.AUTOTUNE)
+    return ready(
+        records.map(
+            prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        ).apply(tf.data.experimental.assert_cardinality(steps))
     )
 
 

@@ -11,7 +11,7 @@ from seqexp_tf.pipeline.config import PipelineConfig
 from seqexp_tf.pipeline.epochs import prepared_batches
 from seqexp_tf.pipeline.masking import expression_mask, mask_sequence
 from seqexp_tf.pipeline.padding import padded_part
-from seqexp_tf.pipeline.reader import parse_batch, read_in_order
+from seqexp_tf.pipeline.reader import parse_batch, read_in_order, ready
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.stored_masks import require_masks
@@ -234,12 +234,11 @@ def _in_order(
 ) -> tf.data.Dataset:
     _check_masks(store, split, masking)
     steps = -(-store.count(split) // batch_size)
-    return (
+    return ready(
         read_in_order(store, split)
         .batch(batch_size, num_parallel_calls=tf.data.AUTOTUNE)
         .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .apply(tf.data.experimental.assert_cardinality(steps))
-        .prefetch(tf.data.AUTOTUNE)
     )
 
 

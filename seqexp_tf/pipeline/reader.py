@@ -63,6 +63,17 @@ def read_records(
     return records.cache() if cache else records
 
 
+def ready(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns batches that are made ahead of their use, by as many threads as cores.
+
+    TensorFlow's tuner of pipelines is off: where an iterator ends, its thread often
+    sleeps on, as long as the pipeline has run, up to a minute, and all wait for it.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
 def check_streams(store: RecordStore, split: str, streams: int) -> None:
     """Raises DatasetError for fewer shards than streams."""
     shards = len(store.shards(split))

@@ -65,6 +65,8 @@ class Distribution:
         """Returns this worker's part of batches, cut into those of its replicas."""
         import tensorflow as tf
 
+        from seqexp_tf.pipeline.reader import ready
+
         local = self.replicas // self.workers[1]
 
         def cut(values: tf.Tensor) -> tf.Tensor:
@@ -74,7 +76,7 @@ class Distribution:
             batches = batches.map(
                 lambda *batch: tf.nest.map_structure(cut, batch)
             ).unbatch()
-        batches = batches.prefetch(tf.data.AUTOTUNE)
+        batches = ready(batches)
         return self.strategy.distribute_datasets_from_function(lambda _: batches)
 
     def part(self) -> dict[str, tuple[int, int]]:

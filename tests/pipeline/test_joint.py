@@ -319,6 +319,18 @@ class TestEvaluationBatches:
                 index += 1
         assert index == joint_store.count("test")
 
+    def test_no_tuner_sleeps_on_where_an_iterator_ends(self, joint_store):
+        options = {"batch_size": 8, "masking": MaskingConfig()}
+        training, _ = training_batches(
+            joint_store, pipeline=PipelineConfig(), seed=1, **options
+        )
+        for batches in (
+            training,
+            evaluation_batches(joint_store, "test", **options),
+            scored_batches(joint_store, "test", **options),
+        ):
+            assert batches.options().autotune.enabled is False
+
     def test_training_windows_have_no_fixed_masks(self, joint_store):
         with pytest.raises(DatasetError, match="no fixed masks"):
             evaluation_batches(
