@@ -90,7 +90,7 @@ def command(
 
     trained = Run.open(run)
     trained.require_task("joint", verb="borders")
-    store = open_store(trained, data)
+    store = open_store(trained, data, out)
     split = split or "test"
     if regions:
         wanted = [find_region(store, text) for text in regions]

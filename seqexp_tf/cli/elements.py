@@ -183,7 +183,7 @@ def command(
         max_gap=max_gap,
         min_length=min_length,
     )
-    store = open_store(trained, data)
+    store = open_store(trained, data, out)
     require_genes(store)
     sizes = store.manifest["contigs"]
     splits = store.splits if genes or split == ALL else (split or "test",)

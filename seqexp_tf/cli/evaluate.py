@@ -94,7 +94,7 @@ def command(
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
-    store = open_store(trained, data)
+    store = open_store(trained, data, out)
     trained.require_finished()
     folder = out or run / "metrics"
     given = {

@@ -104,7 +104,7 @@ def command(
             "it never learnt to predict nucleotides; train one with `fit --masking "
             "rna_dna`"
         )
-    store = open_store(trained, data)
+    store = open_store(trained, data, out)
     found = [find_region(store, text) for text in regions]
     if top is not None:
         for region in found:

@@ -113,7 +113,7 @@ def command(
 
     trained = Run.open(run)
     trained.require_task("joint", verb="mutagenesis")
-    store = open_store(trained, data)
+    store = open_store(trained, data, out)
     mutated, part, sum_over = (
         None if text is None else find_region(store, text)
         for text in (region, zoom, target)

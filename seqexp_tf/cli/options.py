@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seqexp_tf.errors import RunError
 from seqexp_tf.quiet import load_tensorflow as load_tensorflow
 from seqexp_tf.records.remote import is_remote
 
@@ -106,11 +107,19 @@ regions = click.option(
 data = click.option("--data", type=DATASET, help="Dataset; the run's own if not given.")
 
 
-def open_store(run: "Run", data: str | Path | None) -> "RecordStore":
+def open_store(
+    run: "Run", data: str | Path | None, out: str | Path | None
+) -> "RecordStore":
     """Opens the dataset that a run is asked about; says so where it is not its own.
 
+    Args:
+        run: trained.
+        data: the dataset; None for the run's own.
+        out: where results go; None for a place in the run.
+
     Raises:
-        RunError: the model cannot read it.
+        RunError: the model cannot read it, or it is not the run's own and results
+            would be written over those of the run's own.
         DatasetError: no dataset there.
     """
     from seqexp_tf.records.store import RecordStore
@@ -119,11 +128,17 @@ def open_store(run: "Run", data: str | Path | None) -> "RecordStore":
     run.check_dataset(store)
     if store.fingerprint != run.dataset["fingerprint"]:
         theirs, ours = run.dataset, store.manifest["name"]
-        say(
-            f"Note: {run.folder} was trained on {theirs['name']} "
+        differs = (
+            f"{run.folder} was trained on {theirs['name']} "
             f"({theirs['fingerprint'][:12]}); {store.folder} is {ours} "
             f"({store.fingerprint[:12]}), another dataset"
         )
+        if out is None:
+            raise RunError(
+                f"{differs}; give --out, so that its results do not replace those in "
+                "the run"
+            )
+        say(f"Note: {differs}")
     return store
 
 

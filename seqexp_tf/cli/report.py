@@ -94,7 +94,7 @@ def command(
             "--region and --no-maps go with joint models; give --gene"
         )
     trained.require_finished()
-    store = open_store(trained, data)
+    store = open_store(trained, data, out)
     path = out or run / "report.html"
     _require_writable(path)
     load_tensorflow()

@@ -67,7 +67,7 @@ def command(
 
     trained = Run.open(run)
     trained.require_task("joint", verb="tracks")
-    store = open_store(trained, data)
+    store = open_store(trained, data, out)
     name = "regions" if regions else split or "test"
     if regions:
         asked = [find_region(store, text) for text in regions]

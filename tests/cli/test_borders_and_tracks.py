@@ -217,10 +217,14 @@ def test_another_dataset_is_named(call, run, tmp_path, tiny_genome):
     recipe = tiny_genome.recipe("raw", windows={"size": 128, "stride": 64})
     convert(recipe, tmp_path / "other")
     for verb in ("borders", "tracks", "logo", "mutagenesis"):
-        code, _, err = call(
-            verb, run, "--region", "chrIII:300-350", "--data", tmp_path / "other",
-            "--out", tmp_path / verb,
-        )  # fmt: skip
+        asked = (verb, run, "--region", "chrIII:300-350", "--data", tmp_path / "other")
+        before = sorted(run.rglob("*"))
+        code, _, err = call(*asked)
+        assert code == 1
+        assert err.startswith(f"Error: {run} was trained on small (")
+        assert "another dataset; give --out, so that its results" in err
+        assert sorted(run.rglob("*")) == before
+        code, _, err = call(*asked, "--out", tmp_path / verb)
         assert code == 0, err
         assert f"Note: {run} was trained on small (" in err
         assert f"); {tmp_path / 'other'} is tiny (" in err
