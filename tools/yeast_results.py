@@ -117,7 +117,7 @@ NAMES = {
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    help="Of each run that begins; those of its preset by default.",
+    help="Of each run that begins; by default those of its preset or setting.",
 )
 @click.option(
     "--loci",
@@ -151,7 +151,7 @@ def main(
             resume = (run / CONFIG).exists()
             context.invoke(
                 fit.command,
-                preset=preset,
+                preset=None if resume else preset,
                 masking=None if resume else masking,
                 data=dataset,
                 out=run,
@@ -224,11 +224,13 @@ def table(out: Path, names: Sequence[str], regime: str) -> str:
             + " | ".join("" if value is None else f"{value:.4f}" for value in cells)
             + " |"
         )
-    minutes = []
-    for name in names:
-        seconds = pd.read_csv(out / name / "history.csv").seconds.sum()
-        minutes.append(f"{seconds / 60:.0f}")
-    lines.append(f"| minutes of training | | | {' | '.join(minutes)} | | |")
+    histories = [pd.read_csv(out / name / "history.csv") for name in names]
+    for title, values in (
+        ("epochs", [len(history) for history in histories]),
+        ("minutes of training", [history.seconds.sum() / 60 for history in histories]),
+    ):
+        cells = " | ".join(f"{value:.0f}" for value in values)
+        lines.append(f"| {title} | | | {cells} | | |")
     return "\n".join(lines)
 
 

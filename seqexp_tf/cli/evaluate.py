@@ -74,8 +74,9 @@ def command(
     together: neighbouring windows are too alike to be drawn singly.
 
     --calibrate divides the logits of each output by a temperature fitted on the
-    validation split, keeps it in RUN/temperatures.json, and writes the reliability
-    of the split before and after. Other verbs show what the model says unscaled;
+    validation split, keeps it in RUN/temperatures.json (in --out for a dataset that
+    is not the run's own), and writes the reliability of the split before and after.
+    Other verbs show what the model says unscaled;
     from Python, JointPredictor takes temperatures.
 
     Of a model of genes: MSE, MAE, Pearson, Spearman and both R2 over all genes and
@@ -211,7 +212,9 @@ def _evaluate_joint(
                 batch_size=batch_size,
                 progress=bar.update,
             )
-        written.append(write_temperatures(trained, store, fits))
+        own = store.fingerprint == trained.dataset["fingerprint"]
+        kept = trained.folder if own else folder
+        written.append(write_temperatures(kept, trained, store, fits))
         temperatures = {output: fit.temperature for output, fit in fits.items()}
     with _bar(store.count(split), split) as bar:
         evaluation = evaluate_joint(

@@ -104,7 +104,11 @@ regions = click.option(
     metavar="CONTIG:START-END",
     help="Region, 1-based inclusive, or a whole contig; may be repeated.",
 )
-data = click.option("--data", type=DATASET, help="Dataset; the run's own if not given.")
+data = click.option(
+    "--data",
+    type=DATASET,
+    help="Dataset; the run's own if not given. Another needs --out.",
+)
 
 
 def open_store(

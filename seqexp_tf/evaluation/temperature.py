@@ -161,9 +161,16 @@ def fit_temperatures(
 
 
 def write_temperatures(
-    run: Run, store: RecordStore, fits: Mapping[str, TemperatureFit]
+    folder: Path, run: Run, store: RecordStore, fits: Mapping[str, TemperatureFit]
 ) -> Path:
-    """Writes ``temperatures.json`` into a run, old or whole, and returns its path."""
+    """Writes ``temperatures.json`` into a folder, old or whole, and returns its path.
+
+    Args:
+        folder: that of the run, for the temperatures that the run has from then on.
+        run: whose model they are for.
+        store: on which they were fitted.
+        fits: of each output.
+    """
     document = {
         "version": _VERSION,
         "split": SPLIT,
@@ -175,7 +182,7 @@ def write_temperatures(
         "outputs": {output: asdict(fit) for output, fit in fits.items()},
     }
     content = json.dumps(document, indent=1, allow_nan=False) + "\n"
-    return write_file(run.folder / TEMPERATURES, content.encode())
+    return write_file(folder / TEMPERATURES, content.encode())
 
 
 def read_temperatures(folder: str | os.PathLike) -> dict[str, float]:

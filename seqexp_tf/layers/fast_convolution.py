@@ -6,15 +6,16 @@ padding, two cases are computed otherwise, with the same results up to rounding:
 
 - Dilated by ``d``, with an odd number of taps: the window is read as rows of ``d``
   bases, in which the taps of a base stand below each other, and convolved down the
-  columns. Reading it so moves nothing in memory, while TensorFlow copies windows to and
-  fro to dilate a convolution.
+  columns. Reading it so moves nothing in memory (a window of unknown length, or that
+  ``d`` does not divide, is padded first), while TensorFlow copies windows to and fro
+  to dilate a convolution.
 - One filter of several taps: libraries of convolutions are made for many filters. One
   multiplication gives what each base adds by each tap, and sums along the diagonals
   bring them to their places.
 
 ``tools/bench_convolution.py`` measures both. GPUs have their own dilated convolutions,
 and XLA, through which JAX computes, is far slower at gradients down columns: there
-nothing changes.
+nothing changes. A graph that is exported keeps the way of the machine that exports it.
 """
 
 import functools
@@ -75,7 +76,9 @@ def _down_columns(
         missing = rows * dilation - length
         inputs = ops.pad(inputs, ((0, 0), (0, missing), (0, 0)))
     columns = ops.reshape(inputs, (batch, rows, dilation, features))
-    columns = ops.conv(columns, kernel[:, None], padding="same")
+    columns = ops.conv(
+        columns, kernel[:, None], padding="same", data_format="channels_last"
+    )
     outputs = ops.reshape(columns, (batch, rows * dilation, kernel.shape[-1]))
     return outputs if whole else outputs[:, :length]
 

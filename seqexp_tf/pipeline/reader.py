@@ -64,10 +64,11 @@ def read_records(
 
 
 def ready(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Returns batches that are made ahead of their use, by as many threads as cores.
+    """Returns batches that are made ahead of their use.
 
-    TensorFlow's tuner of pipelines is off: where an iterator ends, its thread often
-    sleeps on, as long as the pipeline has run, up to a minute, and all wait for it.
+    Each step runs on as many threads as there are cores, at most 16. TensorFlow's
+    tuner of their number is off: its thread often sleeps on where an iterator ends, for
+    as long as the pipeline has run, up to a minute, and the process waits for it.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

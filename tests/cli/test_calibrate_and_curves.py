@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from seqexp_tf.cli.main import cli
 from seqexp_tf.errors import ConfigError, DatasetError, RunError
 from seqexp_tf.evaluation.temperature import read_temperatures
+from seqexp_tf.records.convert import convert
 from seqexp_tf.training.config import regimes
 
 
@@ -91,6 +92,22 @@ def test_a_missing_validation_split_is_named(run, joint_folder, tmp_path):
     (copy / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DatasetError, match="no split 'validation'"):
         invoke("evaluate", run, "--data", copy, "--calibrate", "--out", tmp_path / "m")
+
+
+def test_temperatures_of_another_dataset_are_not_those_of_the_run(
+    run, tmp_path, tiny_genome
+):
+    recipe = tiny_genome.recipe("raw", windows={"size": 128, "stride": 64})
+    convert(recipe, tmp_path / "other")
+    invoke("evaluate", run, "--calibrate")
+    before = (run / "temperatures.json").read_bytes()
+    invoke(
+        "evaluate", run, "--calibrate", "--data", tmp_path / "other",
+        "--out", tmp_path / "metrics",
+    )  # fmt: skip
+    assert (run / "temperatures.json").read_bytes() == before
+    found = json.loads((tmp_path / "metrics" / "temperatures.json").read_text())
+    assert found["dataset"]["name"] == "tiny"
 
 
 def test_curves_of_one_run_lie_beside_its_metrics(run):

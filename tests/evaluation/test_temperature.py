@@ -206,7 +206,7 @@ def fits(joint_folder):
 
 class TestFile:
     def test_round_trip(self, run, fits, joint_store):
-        path = write_temperatures(run, joint_store, fits)
+        path = write_temperatures(run.folder, run, joint_store, fits)
         assert read_temperatures(run.folder) == {
             output: fit.temperature for output, fit in fits.items()
         }
@@ -215,7 +215,7 @@ class TestFile:
         assert document["dataset"]["fingerprint"] == joint_store.fingerprint
         assert document["outputs"]["expression_logits"]["positions"] > 0
         first = path.read_bytes()
-        write_temperatures(run, joint_store, fits)
+        write_temperatures(run.folder, run, joint_store, fits)
         assert path.read_bytes() == first
         assert sorted(p.name for p in run.folder.iterdir()) == [
             "model.keras",
@@ -226,7 +226,7 @@ class TestFile:
         assert read_temperatures(tmp_path) == {}
 
     def test_another_model_is_refused(self, run, fits, joint_store):
-        write_temperatures(run, joint_store, fits)
+        write_temperatures(run.folder, run, joint_store, fits)
         run.model_path.write_bytes(b"another")
         with pytest.raises(RunError, match="was fitted for another model.keras"):
             read_temperatures(run.folder)
@@ -247,7 +247,7 @@ class TestFile:
         ],
     )
     def test_damage_is_named(self, run, fits, joint_store, damage, message):
-        path = write_temperatures(run, joint_store, fits)
+        path = write_temperatures(run.folder, run, joint_store, fits)
         if isinstance(damage, tuple):
             what, value = damage
             document = json.loads(path.read_text())

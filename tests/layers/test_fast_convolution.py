@@ -81,7 +81,7 @@ def test_gradients_are_those_of_the_convolution_of_keras(filters, taps, dilation
 def test_lengths_may_differ_from_call_to_call():
     ours, theirs = _pair(3, 2, 3, 16)
     inputs = keras.Input((None, 3))
-    head = speed_up(_convolution(1, 30))
+    head, their_head = _pair(3, 1, 30, 1)
     model = keras.Model(inputs, [ours(inputs), head(inputs)])
     assert [output.shape for output in model.outputs] == [
         (None, None, 2),
@@ -91,7 +91,24 @@ def test_lengths_may_differ_from_call_to_call():
         x = np.random.default_rng(2).normal(size=(1, length, 3)).astype("float32")
         found, score = model.predict(x, verbose=0)
         np.testing.assert_allclose(found, ops.convert_to_numpy(theirs(x)), atol=1e-5)
-        assert score.shape == (1, length, 1)
+        np.testing.assert_allclose(score, their_head(x), atol=1e-5)
+
+
+def test_the_format_is_that_of_the_layer_whatever_the_default():
+    ours, theirs = _pair(3, 2, 3, 4)
+    x = np.random.default_rng(2).normal(size=(1, 50, 3)).astype("float32")
+    keras.config.set_image_data_format("channels_first")
+    try:
+        found = ours(x)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_allclose(found, theirs(x), atol=1e-5)
+
+
+def test_no_windows_are_no_windows():
+    layer, head = speed_up(_convolution(2, 3, 4)), speed_up(_convolution(1, 9))
+    assert layer(np.ones((0, 16, 3))).shape == (0, 16, 2)
+    assert head(np.ones((0, 16, 3))).shape == (0, 16, 1)
 
 
 def test_computes_in_the_precision_of_its_policy():

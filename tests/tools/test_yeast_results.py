@@ -45,7 +45,10 @@ def test_runs_stand_beside_baselines_and_the_study(tool, tmp_path):
     assert "| RNA ROC AUC | 0.2500 | 0.5000 | 0.8800 | 0.9500 | 0.9475 | 0.8735 |" in (
         lines
     )
-    assert lines[-1] == "| minutes of training | | | 3 | 3 | | |"
+    assert lines[-2:] == [
+        "| epochs | | | 2 | 2 | | |",
+        "| minutes of training | | | 3 | 3 | | |",
+    ]
 
 
 def test_labels_alone_stand_beside_the_figures_of_labels_alone(tool, tmp_path):
