@@ -65,10 +65,11 @@ def run_keras(preset: str, folder: Path, precision: str, steps: int) -> dict:
     import keras
     import tensorflow as tf
 
+    from seqexp_tf.pipeline.reader import ready
     from seqexp_tf.training import hardware, trainer
     from seqexp_tf.training.config import read_preset, read_run_config
 
-    batch = dict(np.load(folder / "batch.npz"))
+    held = dict(np.load(folder / "batch.npz"))
     config = read_run_config(
         read_preset(preset),
         [
@@ -81,7 +82,7 @@ def run_keras(preset: str, folder: Path, precision: str, steps: int) -> dict:
     )
     keras.utils.set_random_seed(1)
     model = trainer.build_model(config, hardware.compute_policy(precision))
-    inputs = {name: batch[name] for name in ("sequence", "expression")}
+    inputs = {name: held[name] for name in ("sequence", "expression")}
     if steps == 0:
         outputs = model(inputs, training=False)
         np.savez(folder / "weights.npz", **{w.path: w.numpy() for w in model.weights})
@@ -91,12 +92,16 @@ def run_keras(preset: str, folder: Path, precision: str, steps: int) -> dict:
     for weight in model.weights:
         weight.assign(saved[weight.path])
     trainer.compile_model(model, config.training, steps)
-    targets = {"expression_logits": batch["labels"], "sequence_logits": batch["bases"]}
-    weights = {
-        "expression_logits": batch["hidden"],
-        "sequence_logits": batch["selected"],
+    targets = {
+        "expression_logits": held["labels"],
+        "sequence_logits": held["bases"],
     }
-    example = tf.data.Dataset.from_tensors((inputs, targets, weights)).repeat()
+    weights = {
+        "expression_logits": held["hidden"],
+        "sequence_logits": held["selected"],
+    }
+    batch = tf.data.Dataset.from_tensors((inputs, targets, weights))
+    example = ready(batch.repeat())
 
     def train(steps: int) -> float:
         began = time.perf_counter()
