@@ -212,8 +212,7 @@ def _evaluate_joint(
                 batch_size=batch_size,
                 progress=bar.update,
             )
-        own = store.fingerprint == trained.dataset["fingerprint"]
-        kept = trained.folder if own else folder
+        kept = trained.folder if trained.trained_on(store) else folder
         written.append(write_temperatures(kept, trained, store, fits))
         temperatures = {output: fit.temperature for output, fit in fits.items()}
     with _bar(store.count(split), split) as bar:

@@ -130,7 +130,7 @@ def open_store(
 
     store = RecordStore.open(data or Path(run.dataset["folder"]))
     run.check_dataset(store)
-    if store.fingerprint != run.dataset["fingerprint"]:
+    if not run.trained_on(store):
         theirs, ours = run.dataset, store.manifest["name"]
         differs = (
             f"{run.folder} was trained on {theirs['name']} "

@@ -107,6 +107,10 @@ class Run:
         """
         return hashlib.sha256(self.model_path.read_bytes()).hexdigest()
 
+    def trained_on(self, store: RecordStore) -> bool:
+        """Returns whether the run learnt from a dataset of the same content."""
+        return store.fingerprint == self.dataset["fingerprint"]
+
     def load_model(self):
         """Returns the best Keras model, uncompiled."""
         import keras

@@ -303,7 +303,7 @@ def require_same(run: Run, config: AnyRunConfig, store: RecordStore) -> None:
             f"{_difference(run.config, config)}; use the run's own (`seqexp-tf fit "
             f"--resume --out {run.folder}`, nothing more) or another --out"
         )
-    if run.dataset["fingerprint"] != store.fingerprint:
+    if not run.trained_on(store):
         raise RunError(
             f"{run.folder}: --resume with another dataset: trained on "
             f"{run.dataset['folder']} ({run.dataset['fingerprint'][:12]}), given "
