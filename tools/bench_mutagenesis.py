@@ -15,14 +15,11 @@ Example:
   python tools/bench_mutagenesis.py --run runs/cnn_large --repeats 5
 """
 
-import os
 import resource
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import click
 import numpy as np
@@ -130,6 +127,9 @@ def command(
 ) -> None:
     if not 1 <= region <= window:
         raise click.UsageError(f"--region {region}: expected 1 to {window}, a window")
+    from seqexp_tf.quiet import load_tensorflow
+
+    load_tensorflow()
     from seqexp_tf.interpretation.mutants import in_float32
 
     model = load_model(preset, run)

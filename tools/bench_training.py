@@ -62,6 +62,9 @@ def write_batch(folder: Path, *, batch_size: int, window: int) -> None:
 
 def run_keras(preset: str, folder: Path, precision: str, steps: int) -> dict:
     """Trains with this package; ``steps`` = 0 writes weights and outputs instead."""
+    from seqexp_tf.quiet import load_tensorflow
+
+    load_tensorflow()
     import keras
     import tensorflow as tf
 

@@ -65,6 +65,36 @@ def test_equal_at_the_length_of_a_window():
         np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_short_types_agree_to_their_precision(dtype):
+    shape = (1, 2, 700, 16)
+    tensors = [_draw(*shape, seed=i) for i in range(3)]
+    tensors[0] /= 4
+    upstream = _draw(*shape, seed=9)
+    short = [tf.cast(x, dtype) for x in tensors]
+    found = _with_gradients(attend, short, tf.cast(upstream, dtype))
+    wanted = _with_gradients(_plain, [tf.cast(x, "float32") for x in short], upstream)
+    precision = {"bfloat16": 2**-8, "float16": 2**-11}[dtype]
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.dtype == dtype
+        ours = tf.cast(ours, "float32").numpy()
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=8 * precision * scale)
+
+
+def test_sharp_attention_has_the_gradients_of_plain_attention():
+    # Scores of hundreds, where one key takes all.
+    shape = (1, 1, 300, 16)
+    tensors = [_draw(*shape, seed=i) for i in range(3)]
+    tensors[0] *= 60
+    upstream = _draw(*shape, seed=9)
+    found = _with_gradients(attend, tensors, upstream)
+    wanted = _with_gradients(_plain, tensors, upstream)
+    for ours, theirs in zip(found, wanted, strict=True):
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-4 * scale)
+
+
 def test_equal_where_the_length_is_unknown_to_the_graph():
     spec = tf.TensorSpec((None, 2, None, 4), tf.float32)
     graph = tf.function(attend, input_signature=[spec] * 3)
