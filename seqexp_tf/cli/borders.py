@@ -85,7 +85,7 @@ def command(
     from seqexp_tf.evaluation.files import require_writable
     from seqexp_tf.genome.genes import annotation_of, open_reading_frames
     from seqexp_tf.records.regions import find_region
-    from seqexp_tf.records.spans import stored_spans
+    from seqexp_tf.records.spans import stored_parts, stored_spans
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
@@ -94,6 +94,7 @@ def command(
     split = split or "test"
     if regions:
         wanted = [find_region(store, text) for text in regions]
+        stored_parts(store, wanted)
     else:
         wanted = stored_spans(store, split)
     features = frames = None

@@ -93,6 +93,7 @@ def command(
     from seqexp_tf.evaluation.predictor import JointPredictor
     from seqexp_tf.interpretation.certainty import require_room
     from seqexp_tf.records.regions import find_region
+    from seqexp_tf.records.spans import stored_parts
     from seqexp_tf.training.run import Run
 
     trained = Run.open(run)
@@ -106,6 +107,7 @@ def command(
         )
     store = open_store(trained, data, out)
     found = [find_region(store, text) for text in regions]
+    stored_parts(store, found)
     if top is not None:
         for region in found:
             require_room(region, top, length=length)

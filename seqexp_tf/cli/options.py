@@ -124,11 +124,13 @@ def open_store(
     Raises:
         RunError: the model cannot read it, or it is not the run's own and results
             would be written over those of the run's own.
-        DatasetError: no dataset there.
+        DatasetError: no dataset there, or a shard is missing or cut.
     """
     from seqexp_tf.records.store import RecordStore
+    from seqexp_tf.records.verify import require_whole
 
     store = RecordStore.open(data or Path(run.dataset["folder"]))
+    require_whole(store)
     run.check_dataset(store)
     if not run.trained_on(store):
         theirs, ours = run.dataset, store.manifest["name"]

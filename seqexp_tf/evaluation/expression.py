@@ -18,9 +18,10 @@ from seqexp_tf.evaluation.regression import (
 from seqexp_tf.layers.compiled_layer import compiled_layers
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig
 from seqexp_tf.pipeline.expression import scored_batches
-from seqexp_tf.pipeline.faults import damage_named, require_whole
+from seqexp_tf.pipeline.faults import damage_named
 from seqexp_tf.records.expression_details import CEILING
 from seqexp_tf.records.store import RecordStore
+from seqexp_tf.records.verify import require_whole
 
 if TYPE_CHECKING:
     import keras

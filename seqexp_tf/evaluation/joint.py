@@ -22,10 +22,11 @@ from seqexp_tf.evaluation.metrics import BinaryMetrics, NucleotideMetrics
 from seqexp_tf.evaluation.predictor import EXPRESSION, SEQUENCE
 from seqexp_tf.evaluation.tables import MetricsTable
 from seqexp_tf.genome.alphabet import BASES
-from seqexp_tf.pipeline.faults import damage_named, require_whole
+from seqexp_tf.pipeline.faults import damage_named
 from seqexp_tf.pipeline.joint import scored_batches
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.records.store import RecordStore
+from seqexp_tf.records.verify import require_whole
 
 
 @dataclass(frozen=True)

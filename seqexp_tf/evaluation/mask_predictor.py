@@ -20,9 +20,10 @@ from seqexp_tf.layers.compiled_layer import compiled_layers
 from seqexp_tf.models.seq2exp import KEPT_MASK
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig
 from seqexp_tf.pipeline.expression import scored_batches
-from seqexp_tf.pipeline.faults import damage_named, require_whole
+from seqexp_tf.pipeline.faults import damage_named
 from seqexp_tf.pipeline.gene_example import PEAKS
 from seqexp_tf.records.store import RecordStore
+from seqexp_tf.records.verify import require_whole
 from seqexp_tf.training.config import model_config
 from seqexp_tf.training.run import Run
 

@@ -130,8 +130,9 @@ def fit_temperatures(
         DatasetError: no validation split, no fixed masks, or nothing hidden in it.
         RunError: the model answers with infinity or NaN.
     """
-    from seqexp_tf.pipeline.faults import damage_named, require_whole
+    from seqexp_tf.pipeline.faults import damage_named
     from seqexp_tf.pipeline.joint import scored_batches
+    from seqexp_tf.records.verify import require_whole
 
     batches = scored_batches(store, SPLIT, batch_size=batch_size, masking=masking)
     step = -(-store.count(SPLIT) * store.schema.window // maximum_positions)

@@ -119,8 +119,10 @@ def parse_region(text: str) -> tuple[str, int, int]:
             "example chrIV:1,468,900-1,469,900"
         )
     start, end = (int(match.group(part).replace(",", "")) for part in (2, 3))
-    if not 1 <= start <= end:
-        raise InputError(f"region {text!r}: expected 1 <= start <= end")
+    if start < 1:
+        raise InputError(f"region {text!r}: starts at 0; the first base is 1")
+    if start > end:
+        raise InputError(f"region {text!r}: starts after its end; swap the two")
     return match.group(1), start - 1, end
 
 

@@ -102,15 +102,15 @@ class HybridConfig:
         dropout: share of the features dropped after each branch.
     """
 
-    filters: int = 128
+    filters: int = 64
     kernel: int = 15
     block_kernel: int = 3
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
     segment: int = 16
-    width: int = 192
+    width: int = 128
     blocks: int = 3
-    heads: int = 6
-    feed_forward: int = 768
+    heads: int = 4
+    feed_forward: int = 512
     expression_kernel: int = 31
     dropout: float = 0.0
 

@@ -10,13 +10,6 @@ from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.verify import verify
 
 
-def require_whole(store: RecordStore) -> None:
-    """Raises DatasetError, naming the file, if a shard is missing or cut."""
-    problems = verify(store.folder).problems
-    if problems:
-        raise DatasetError(problems[0])
-
-
 @contextlib.contextmanager
 def damage_named(store: RecordStore) -> Iterator[None]:
     """Turns a TensorFlow reading error into a DatasetError naming the shard."""

@@ -11,7 +11,7 @@ from seqexp_tf.records.manifest import recipe_content
 from seqexp_tf.records.output import Output
 from seqexp_tf.records.recipe import Recipe
 from seqexp_tf.records.remote import known_copy
-from seqexp_tf.records.store import MANIFEST, parse_manifest
+from seqexp_tf.records.store import JOURNAL, MANIFEST, parse_manifest
 from seqexp_tf.records.tfrecord import INCOMPLETE
 
 
@@ -89,6 +89,23 @@ def _holds(output: Output, existing: Mapping[str, Any], *, same: bool) -> Datase
         f"{output}: already holds {which} dataset ({existing['name']}, "
         f"{existing['windows']['written']:,} records); {advice}, or use --overwrite"
     )
+
+
+def refuse_foreign(output: Output) -> None:
+    """Refuses a place without a dataset, begun or whole, that holds something else.
+
+    Raises:
+        DatasetError: names the first file.
+    """
+    if output.read(JOURNAL) is not None:
+        return
+    for name in output.sizes():
+        # A conversion that was killed early leaves hidden and unfinished files.
+        if not (name.startswith(".") or name.endswith(INCOMPLETE)):
+            raise DatasetError(
+                f"{output}: not empty and no dataset ({name} is there); choose "
+                "another --out"
+            )
 
 
 def refuse_unknown(

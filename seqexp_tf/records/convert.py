@@ -20,6 +20,7 @@ from seqexp_tf.records.beam import pipeline_options, run_on_beam
 from seqexp_tf.records.claim import (
     clear,
     read_existing,
+    refuse_foreign,
     refuse_other,
     refuse_unknown,
     replaced_shards,
@@ -108,7 +109,9 @@ def convert(
         files = input_files(recipe)
         with output.locked(), _cleaned(output):
             existing = read_existing(output)
-            if existing is not None and not overwrite:
+            if existing is None:
+                refuse_foreign(output)
+            elif not overwrite:
                 refuse_other(output, existing, recipe, files)
             for path in files.values():
                 if (copy := known_copy(path)) is not None:

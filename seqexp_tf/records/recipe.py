@@ -171,6 +171,13 @@ class JointRecipe:
     def __post_init__(self) -> None:
         require_names("name", [self.name])
         require_names("channels", self.channels)
+        for key in ("stride", "strands"):
+            require(
+                self.source.archive is None
+                or getattr(self.windows, key) == getattr(WindowsConfig(), key),
+                f"windows.{key} is for raw files, and the windows of an archive are "
+                f"given; leave windows.{key} out, or convert from [source.genome]",
+            )
         for key in ("expression_fraction_max", "expression_value"):
             require(
                 getattr(self.masks, key) == getattr(MaskingConfig(), key),

@@ -28,6 +28,13 @@ class Verification:
     problems: tuple[str, ...]
 
 
+def require_whole(store: RecordStore) -> None:
+    """Raises DatasetError, naming the file, if a shard is missing or cut."""
+    problems = verify(store.folder).problems
+    if problems:
+        raise DatasetError(problems[0])
+
+
 def verify(
     folder: str | os.PathLike,
     *,

@@ -96,8 +96,8 @@ def _check_output(folder: Path, *, overwrite: bool) -> None:
         )
     if not overwrite:
         raise ConfigError(
-            f"{folder}: already holds a simulation; name a new folder or allow "
-            "overwriting"
+            f"{folder}: already holds a simulation; name a new folder or use "
+            "--overwrite"
         )
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from seqexp_tf.errors import ConfigError
 from seqexp_tf.layers.compiled_layer import compiled_layers
-from seqexp_tf.pipeline.faults import damage_named, require_whole
+from seqexp_tf.pipeline.faults import damage_named
 from seqexp_tf.records.store import RecordStore
+from seqexp_tf.records.verify import require_whole
 from seqexp_tf.training import hardware
 from seqexp_tf.training.config import AnyRunConfig
 from seqexp_tf.training.task import task_of

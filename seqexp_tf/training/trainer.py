@@ -18,11 +18,12 @@ from seqexp_tf.config import dump, to_dict
 from seqexp_tf.errors import RunError, SeqExpError
 from seqexp_tf.layers.compiled_layer import compiled_layers
 from seqexp_tf.models.size import trainable_weights
-from seqexp_tf.pipeline.faults import damage_named, require_whole
+from seqexp_tf.pipeline.faults import damage_named
 from seqexp_tf.pipeline.subset import describe_subset
 from seqexp_tf.records.schema import Schema
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.tfrecord import write_atomically
+from seqexp_tf.records.verify import require_whole
 from seqexp_tf.training import hardware
 from seqexp_tf.training.callbacks import EpochReport, RunRecorder
 from seqexp_tf.training.checkpoints import (
@@ -41,6 +42,7 @@ from seqexp_tf.training.run import (
     CONFIG,
     CONFIG_SHA256,
     DATASET,
+    HISTORY,
     MODEL,
     SCHEMA,
     SCHEMA_SHA256,
@@ -97,7 +99,7 @@ def fit(
     plan = task.plan(store)
     initial = initial_run(config)
     checkpoint = _checkpoint_of(folder, config, store, resume)
-    if checkpoint is not None and (folder / MODEL).is_file():
+    if (folder / CONFIG).exists() and (folder / MODEL).is_file():
         say(f"{folder}: has finished before; nothing is left to train")
         return Run.open(folder)
     training = config.training
@@ -246,7 +248,14 @@ def _checkpoint_of(
     run = Run.open(folder)
     run.require_unedited()
     require_same(run, config, store)
-    return last_checkpoint(folder / CHECKPOINTS)
+    checkpoint = last_checkpoint(folder / CHECKPOINTS)
+    begun = (folder / HISTORY).exists() and not (folder / MODEL).is_file()
+    if checkpoint is None and begun:
+        raise RunError(
+            f"{folder}: nothing to go on from, {HISTORY} is there, but no checkpoint "
+            f"in {folder / CHECKPOINTS}; start again with another --out"
+        )
+    return checkpoint
 
 
 def _begin_folder(folder: Path, config: AnyRunConfig, store: RecordStore) -> None:

@@ -150,8 +150,8 @@ def test_tracks_of_a_split_land_in_the_run(call, run):
     [
         (["--region", "chrX:1-100"], "has no contig 'chrX'; nearest: chrC"),
         (["--region", "chrC:1401-1600"], "chrC ends at 1,500; choose a region within"),
-        (["--region", "chrC:200-100"], "expected 1 <= start <= end"),
-        (["--region", "chrC:0-100"], "expected 1 <= start <= end"),
+        (["--region", "chrC:200-100"], "starts after its end; swap the two"),
+        (["--region", "chrC:0-100"], "starts at 0; the first base is 1"),
         (["--region", "chrC:1-2-3"], "expected CONTIG:START-END"),
         (["--region", "chrC:1481-1500"], "no window lies on chrC:1,481-1,500"),
         (["--split", "tset"], "no split 'tset'; did you mean \"test\""),

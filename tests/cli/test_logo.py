@@ -158,8 +158,8 @@ def test_a_run_that_never_hid_a_base_is_refused(
     ("arguments", "message"),
     [
         (["--region", "chrA:5,990-6,001"], "chrA ends at 6,000"),
-        (["--region", "chrA:90-80"], "expected 1 <= start <= end"),
-        (["--region", "chrA:0-80"], "expected 1 <= start <= end"),
+        (["--region", "chrA:90-80"], "starts after its end; swap the two"),
+        (["--region", "chrA:0-80"], "starts at 0; the first base is 1"),
         (["--region", "chrA:a-b"], "expected CONTIG:START-END"),
         (["--region", "chrZ:1-100"], "no contig 'chrZ'"),
         (["--region", "chrA:1-100", "--top", "3"], "do not fit in chrA:1-100"),

@@ -84,7 +84,7 @@ def test_names_tell_settings_apart(call, run, tmp_path):
     [
         (["--region", "chrC:1401-1600"], "chrC ends at 1,500"),
         (["--region", "chrQ:1-10"], "has no contig 'chrQ'"),
-        (["--region", "chrC:20-10"], "expected 1 <= start <= end"),
+        (["--region", "chrC:20-10"], "starts after its end; swap the two"),
         (["--region", "chrC:10"], "expected CONTIG:START-END"),
         (["--region", "chrC:1-129"], "129 bases, more than the model's window of 128"),
         (["--region", "chrC"], "1,500 bases, more than the model's window"),

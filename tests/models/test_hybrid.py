@@ -69,7 +69,7 @@ def test_attention_reaches_the_whole_window():
     ("options", "message"),
     [
         ({"segment": 0}, "segment is 0"),
-        ({"width": 100}, "width is 100; it must be a multiple of twice the 6 heads"),
+        ({"width": 100}, "width is 100; it must be a multiple of twice the 4 heads"),
         ({"dilations": [0]}, r"dilations is \[0\]; each must be at least 1"),
         ({"dropout": -1.0}, "dropout is -1.0"),
     ],

@@ -24,6 +24,23 @@ def test_recipes(tiny_genome, changes, message):
         tiny_genome.recipe(**changes)
 
 
+@pytest.mark.parametrize("windows", [{"stride": 185}, {"strands": ["+"]}])
+def test_an_archive_brings_its_own_windows(tiny_genome, windows):
+    (key,) = windows
+    given = {**tiny_genome.tables("archive")["windows"], **windows}
+    with pytest.raises(ConfigError, match=f"leave windows.{key} out, or convert from"):
+        tiny_genome.recipe(windows=given)
+    assert tiny_genome.recipe("raw", windows=given)
+
+
+def test_a_folder_of_something_else(tiny_genome, tmp_path):
+    (tmp_path / "README.md").write_text("Mine.")
+    for overwrite in (False, True):
+        with pytest.raises(DatasetError, match=r"no dataset \(README.md is there\)"):
+            convert(tiny_genome.recipe(), tmp_path, overwrite=overwrite)
+    assert {path.name for path in tmp_path.iterdir()} <= {"README.md", ".lock"}
+
+
 def test_genomes(tiny_genome):
     genome = tiny_genome.recipe("raw").source.genome
     with pytest.raises(ConfigError, match="threshold is nan"):

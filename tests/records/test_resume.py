@@ -272,9 +272,14 @@ def test_overwrite_cut_short_can_be_run_again(
 def test_shards_of_nobody_are_not_touched(recipe, tmp_path):
     stray = tmp_path / "train-00000-of-00002.tfrecord"
     stray.write_bytes(b"precious")
-    with pytest.raises(DatasetError, match=f"{stray}: a shard that is not part of"):
+    with pytest.raises(DatasetError, match=rf"no dataset \({stray.name} is there\)"):
         convert(recipe, tmp_path, overwrite=True)
     assert _files(tmp_path) == {stray.name: b"precious"}
+    convert(recipe, tmp_path / "out")
+    stray = stray.rename(tmp_path / "out" / stray.name)
+    with pytest.raises(DatasetError, match=f"{stray}: a shard that is not part of"):
+        convert(recipe, tmp_path / "out", overwrite=True)
+    assert stray.read_bytes() == b"precious"
 
 
 def test_one_conversion_at_a_time(recipe, undisturbed, tmp_path):

@@ -138,6 +138,19 @@ def test_resuming_a_finished_run_changes_nothing(finished, joint_store, tmp_path
         assert np.array_equal(first, second)
 
 
+def test_what_is_left_without_a_checkpoint(finished, joint_store, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(finished[0].folder, folder)
+    shutil.rmtree(folder / "checkpoints")
+    # With its model a run is finished, whatever else is gone.
+    again = fit(_config(), joint_store, folder, resume=True)
+    assert len(pd.read_csv(again.folder / "history.csv")) == 4
+    (folder / "model.keras").unlink()
+    with pytest.raises(RunError, match="nothing to go on from, history.csv is there"):
+        fit(_config(), joint_store, folder, resume=True)
+    assert len(pd.read_csv(folder / "history.csv")) == 4
+
+
 def test_a_folder_with_a_run_is_refused(finished, joint_store):
     with pytest.raises(RunError, match="already holds a run"):
         fit(_config(), joint_store, finished[0].folder)
