@@ -71,8 +71,13 @@ def plot_borders(
             plot_genes(arranged, region, ax=axes[-1])
         axes[-1].set_xlabel(f"Position on {region.contig} (bp)")
         axes[-1].tick_params(axis="x", labelbottom=True)
-        handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+        named = {}
+        for ax in axes[: len(strands)]:
+            handles, names = ax.get_legend_handles_labels()
+            named |= dict(zip(names, handles, strict=True))
+        figure.legend(
+            named.values(), named, loc="outside upper center", ncols=len(named)
+        )
     return figure
 
 
@@ -104,12 +109,13 @@ def plot_strand(strand: Reconstruction, *, ax: "Axes") -> "Axes":
             )
         for name, probability in strand.predictions.items():
             ax.plot(position, probability, label=_NAMES[name], **_LOOKS[name])
-        for start, end in find_runs(strand.segments).tolist():
+        for index, (start, end) in enumerate(find_runs(strand.segments).tolist()):
             ax.fill_between(
                 (region.start + start + 0.5, region.start + end + 0.5),
                 *_CALLS,
                 color=_LOOKS[DNA_ALONE]["color"],
                 linewidth=0,
+                label=None if index else f"{_NAMES[DNA_ALONE]}, segments",
             )
         ax.axhline(0.5, color="0.5", linewidth=0.6, linestyle=":")
         ax.set(

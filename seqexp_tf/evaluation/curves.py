@@ -240,10 +240,10 @@ def plot_curves(histories: Mapping[str, pd.DataFrame]) -> "Figure":
     columns = [pair for pair in recorded if any(pair)]
     rows = 2 if any(lower for _, lower in columns) else 1
     columns = [pair[:rows] for pair in columns]
-    if all(all(pair) for pair in columns):
-        columns.append([None] * rows)  # room for the legend
+    full = all(all(pair) for pair in columns)
     with style.context():
-        figure = style.new_figure(width=2.6 * len(columns), height=2.2 * rows)
+        room = 1.1 if full else 0  # for the legend
+        figure = style.new_figure(width=2.6 * len(columns) + room, height=2.2 * rows)
         axes = figure.subplots(rows, len(columns), squeeze=False)
         for panels, column in zip(columns, axes.T, strict=True):
             for panel, ax in zip(panels, column, strict=True):
@@ -251,9 +251,13 @@ def plot_curves(histories: Mapping[str, pd.DataFrame]) -> "Figure":
                     ax.set_axis_off()
                 else:
                     plot_curve(histories, panel.column, ax=ax)
-        empty = [ax for ax in axes.flat if not ax.axison]
         dots = all(len(history) == 1 for history in histories.values())
-        _draw_legend(empty[-1], list(histories), dots=dots)
+        handles = _legend(list(histories), dots=dots)
+        if full:
+            figure.legend(handles=handles, loc="outside right upper")
+        else:
+            empty = [ax for ax in axes.flat if not ax.axison]
+            empty[-1].legend(handles=handles, loc="upper left", borderaxespad=0)
     return figure
 
 
@@ -317,8 +321,8 @@ def _mark(line: "Line2D", ax: "Axes", *, hollow: bool) -> None:
     )
 
 
-def _draw_legend(ax: "Axes", runs: list[str], *, dots: bool) -> None:
-    """Names the colours and the two widths, or the two dots, in an empty cell."""
+def _legend(runs: list[str], *, dots: bool) -> list["Line2D"]:
+    """Returns lines that name the colours and the two widths, or the two dots."""
     from matplotlib.lines import Line2D
 
     grey = {"color": "#444444", **(_DOT if dots else {})}
@@ -336,7 +340,7 @@ def _draw_legend(ax: "Axes", runs: list[str], *, dots: bool) -> None:
         )
         for index, run in enumerate(runs)
     ]
-    ax.legend(handles=handles, loc="upper left", borderaxespad=0)
+    return handles
 
 
 def _require_columns(histories: Mapping[str, pd.DataFrame]) -> None:

@@ -112,7 +112,7 @@ def test_the_values_of_one_epoch_are_written_beside_it():
     table = pd.DataFrame({"epoch": [1], "loss": [1.23456], "val_loss": [0.5]})
     figure = plot_curves({"run": table})
     assert [text.get_text() for text in figure.axes[0].texts] == ["1.235", "0.5"]
-    (legend,) = (ax.get_legend() for ax in figure.axes if ax.get_legend())
+    (legend,) = figure.legends
     markers = [line.get_marker() for line in legend.get_lines()]
     assert markers[:2] == ["o", "o"]
     assert figure.axes[0].get_xticks().tolist() == [1]
@@ -185,7 +185,7 @@ def test_total_accuracy_counts_every_scored_position(tmp_path):
     assert found["cnn"].val_accuracy.tolist() == pytest.approx([0.5])
     shown = plot_curves(found)
     assert "Total accuracy" in titles(shown)
-    assert any(ax.get_legend() for ax in shown.axes if not ax.axison)
+    assert shown.legends
     run.config.masking = MaskingConfig(
         expression_fraction=0.5, expression_fraction_max=1.0, sequence_fraction=0.25
     )

@@ -234,6 +234,7 @@ def test_a_panel_a_strand_and_genes_underneath(predictor, genes, tmp_path):
         "reconstruction",
         "DNA alone",
         "labels visible",
+        *["DNA alone, segments"] * any(strand.segments.any() for strand in strands),
     ]
     paths = save_figure(figure, tmp_path / "borders")
     assert all(path.stat().st_size > 10_000 for path in paths)
