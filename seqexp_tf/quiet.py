@@ -15,8 +15,9 @@ def load_tensorflow() -> None:
     """Imports TensorFlow and Keras silently; of TensorFlow's own log, errors of Python
     alone are left.
 
-    On CPUs without AVX-512 it also turns on the kernels of oneDNN, which TensorFlow
-    uses by itself on others only. Call it before Keras or TensorFlow is imported. What
+    It also turns on the kernels of oneDNN, which TensorFlow uses by itself only on CPUs
+    with instructions for neural networks (such as AVX512_VNNI); results differ by
+    rounding. Call it before Keras or TensorFlow is imported. What
     the environment sets (``TF_CPP_MIN_LOG_LEVEL``, ``GRPC_VERBOSITY``,
     ``TF_ENABLE_ONEDNN_OPTS``) is kept.
 

@@ -127,11 +127,11 @@ def open_store(
         DatasetError: no dataset there, or a shard is missing or cut.
     """
     from seqexp_tf.records.store import RecordStore
-    from seqexp_tf.records.verify import require_whole
+    from seqexp_tf.records.verify import require_shards
 
     store = RecordStore.open(data or Path(run.dataset["folder"]))
-    require_whole(store)
     run.check_dataset(store)
+    require_shards(store)
     if not run.trained_on(store):
         theirs, ours = run.dataset, store.manifest["name"]
         differs = (

@@ -38,6 +38,9 @@ _UNMEASURED = {
     "hatch": "////",
     "linewidth": 0,
 }
+_LEGEND_COLUMNS = 6
+"""As many names as fit beside each other; more take two lines."""
+
 _TICKS = (-0.13, -0.05)
 _CALLS = (1.04, 1.1)
 
@@ -75,9 +78,8 @@ def plot_borders(
         for ax in axes[: len(strands)]:
             handles, names = ax.get_legend_handles_labels()
             named |= dict(zip(names, handles, strict=True))
-        figure.legend(
-            named.values(), named, loc="outside upper center", ncols=len(named)
-        )
+        columns = len(named) if len(named) <= _LEGEND_COLUMNS else _LEGEND_COLUMNS - 2
+        figure.legend(named.values(), named, loc="outside upper center", ncols=columns)
     return figure
 
 

@@ -3,13 +3,13 @@
 import keras
 from keras import ops
 
-from seqexp_tf.layers.backend import after, fused_attention
+from seqexp_tf.layers.backend import after, fused_attention, has_accelerator
 from seqexp_tf.layers.positions import rotate
 
 BLOCK = 256
 """Queries attended at once, where the length is known while the graph is built."""
 
-_BLOCKS_OF_UNKNOWN_LENGTH = 16
+_BLOCKS_OF_UNKNOWN_LENGTH = 32
 _AT_ONCE = 4
 """Blocks under way at a time: one alone leaves cores waiting."""
 
@@ -121,7 +121,7 @@ def attend(query, key, value):
             inner = ops.sum(upstream * attended, axis=-1, keepdims=True)
             widened = ops.concatenate([upstream, -inner], axis=-1)
             value_and_one = _with_one(value)
-            if keras.backend.standardize_dtype(query.dtype) == "float32":
+            if _is_exact(query.dtype):
                 blocks = _blocks(ops.concatenate([query, -normaliser], axis=-1))
                 of_block, keys = _gradient_by_keys, (key, _with_one(key))
             else:
@@ -146,6 +146,11 @@ def attend(query, key, value):
     return blockwise(query, key, value)
 
 
+def _is_exact(dtype) -> bool:
+    """Whether products are of float32 throughout; GPUs may round what goes in."""
+    return keras.backend.standardize_dtype(dtype) == "float32" and not has_accelerator()
+
+
 def _gradient_by_keys(block, d_block, key, key_and_one, value_and_one):
     """Returns what a block adds to the gradients of query, key and value.
 
@@ -164,7 +169,7 @@ def _gradient_by_keys(block, d_block, key, key_and_one, value_and_one):
 
 
 def _gradient_by_queries(block, d_block, key, value_and_one):
-    """Does so for types that round scores too much to add a normaliser to them.
+    """Does so where products round too much to have a normaliser in them.
 
     The softmax is of scores that are rounded as those of the forward pass were.
     """

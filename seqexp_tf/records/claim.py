@@ -11,7 +11,13 @@ from seqexp_tf.records.manifest import recipe_content
 from seqexp_tf.records.output import Output
 from seqexp_tf.records.recipe import Recipe
 from seqexp_tf.records.remote import known_copy
-from seqexp_tf.records.store import JOURNAL, MANIFEST, parse_manifest
+from seqexp_tf.records.store import (
+    JOURNAL,
+    MANIFEST,
+    SCHEMA,
+    WINDOWS,
+    parse_manifest,
+)
 from seqexp_tf.records.tfrecord import INCOMPLETE
 
 
@@ -100,8 +106,10 @@ def refuse_foreign(output: Output) -> None:
     if output.read(JOURNAL) is not None:
         return
     for name in output.sizes():
-        # A conversion that was killed early leaves hidden and unfinished files.
-        if not (name.startswith(".") or name.endswith(INCOMPLETE)):
+        # A conversion that was killed early leaves hidden and unfinished files, an
+        # object store may list the folder itself, and who lost a manifest has the rest.
+        left = not name or name.startswith(".") or name.endswith(INCOMPLETE)
+        if not (left or name in (SCHEMA, WINDOWS) or ".tfrecord" in name):
             raise DatasetError(
                 f"{output}: not empty and no dataset ({name} is there); choose "
                 "another --out"

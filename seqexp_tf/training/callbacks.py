@@ -111,10 +111,11 @@ class RunRecorder(keras.callbacks.Callback):
         if improved:
             progress.best, progress.best_epoch = score, finished
         if self.writes:
-            write_history(self.folder / HISTORY, progress.history)
+            # A kill in between leaves a history that resuming writes again.
             save_checkpoint(
                 self.folder / CHECKPOINTS, self.model, progress, improved=improved
             )
+            write_history(self.folder / HISTORY, progress.history)
         if self.stops_after(finished):
             self.model.stop_training = True
 

@@ -130,8 +130,8 @@ def restore_checkpoint(
     ) as error:  # fmt: skip
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise RunError(
-            f"{path}: the checkpoint cannot be loaded ({reason}); remove it to begin "
-            "again from the start"
+            f"{path}: the checkpoint cannot be loaded ({reason}); start again with "
+            "another --out"
         ) from None
     model.optimizer.build(model.trainable_variables)
     pairs = []
@@ -190,8 +190,8 @@ def _group(arrays: dict[str, np.ndarray], name: str) -> list[np.ndarray]:
 
 def _another(path: Path, what: str) -> RunError:
     return RunError(
-        f"{path}: the checkpoint of another model, with {what}; remove it to begin "
-        "again from the start"
+        f"{path}: the checkpoint of another model, with {what}; start again with "
+        "another --out"
     )
 
 

@@ -25,7 +25,7 @@ from seqexp_tf.records.store import RecordStore
 from seqexp_tf.records.tfrecord import write_atomically
 from seqexp_tf.records.verify import require_whole
 from seqexp_tf.training import hardware
-from seqexp_tf.training.callbacks import EpochReport, RunRecorder
+from seqexp_tf.training.callbacks import EpochReport, RunRecorder, write_history
 from seqexp_tf.training.checkpoints import (
     BEST,
     Progress,
@@ -133,6 +133,8 @@ def fit(
         elif initial is not None:
             model.set_weights(initial.load_model().get_weights())
             say(f"begins with the weights of {initial.folder}")
+    if distribution.chief and progress.history:
+        write_history(folder / HISTORY, progress.history)
     # Only now, so that a model that cannot be built leaves no run behind.
     begins = distribution.chief and not (folder / CONFIG).exists()
     if begins:
@@ -289,7 +291,7 @@ def _left_only_with_something(folder: Path) -> Iterator[None]:
         yield
     except SeqExpError:
         if last_checkpoint(folder / CHECKPOINTS) is None:
-            for name in (CONFIG, DATASET, SCHEMA):
+            for name in (CONFIG, DATASET, SCHEMA, HISTORY):
                 (folder / name).unlink(missing_ok=True)
             for name in (CHECKPOINTS, TENSORBOARD):
                 shutil.rmtree(folder / name, ignore_errors=True)

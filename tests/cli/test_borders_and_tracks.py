@@ -1,6 +1,7 @@
 """``seqexp-tf borders`` and ``seqexp-tf tracks`` on a run that was never trained."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -166,6 +167,30 @@ def test_bad_input_is_one_line(call, run, tmp_path, verb, arguments, message):
     assert message in line
     folder = tmp_path / "out"
     assert not folder.exists() or not _names(folder)
+
+
+@pytest.mark.parametrize("verb", ["borders", "tracks", "logo", "evaluate"])
+def test_a_cut_shard_is_named_before_anything_is_made(
+    call, run, joint_folder, tmp_path, verb
+):
+    shutil.copytree(joint_folder, tmp_path / "cut")
+    shard = min((tmp_path / "cut").glob("train-*.tfrecord*"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    region = () if verb == "evaluate" else ("--region", "chrC:1-100")
+    out = tmp_path / "out"
+    code, _, err = call(verb, run, *region, "--data", tmp_path / "cut", "--out", out)
+    assert code == 1
+    assert err.startswith(f"Error: {shard}: ") and "the shard was cut" in err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("verb", ["borders", "logo"])
+def test_a_region_without_windows_is_refused_as_it_was_asked(call, run, tmp_path, verb):
+    out = tmp_path / "out"
+    code, _, err = call(verb, run, "--region", "chrC:1481-1500", "--out", out)
+    assert code == 1
+    assert "no window lies on chrC:1,481-1,500; the recipe left it out" in err
+    assert not out.exists()
 
 
 def test_a_region_longer_than_the_window(call, run, tmp_path):

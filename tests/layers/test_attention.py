@@ -69,7 +69,8 @@ def test_equal_at_the_length_of_a_window():
 def test_short_types_agree_to_their_precision(dtype):
     shape = (1, 2, 700, 16)
     tensors = [_draw(*shape, seed=i) for i in range(3)]
-    tensors[0] /= 4
+    # Scores of up to about 30, as sharp heads have.
+    tensors[0] *= 2
     upstream = _draw(*shape, seed=9)
     short = [tf.cast(x, dtype) for x in tensors]
     found = _with_gradients(attend, short, tf.cast(upstream, dtype))
