@@ -12,12 +12,13 @@ from seqexp_tf.genome.alphabet import UNKNOWN, decode
 from seqexp_tf.models.shape import expression_shape
 from seqexp_tf.pipeline.config import ExpressionPipelineConfig
 from seqexp_tf.pipeline.expression import scored_batches
-from seqexp_tf.pipeline.faults import damage_named, require_whole
+from seqexp_tf.pipeline.faults import damage_named
 from seqexp_tf.pipeline.gene_example import INPUTS, PEAKS
 from seqexp_tf.prediction.model import DNA, EXPRESSION, MASK, PredictionModel
 from seqexp_tf.prediction.pieces import in_pieces
 from seqexp_tf.records.expression_details import ExpressionDetails
 from seqexp_tf.records.store import RecordStore
+from seqexp_tf.records.verify import require_whole
 
 AVERAGE = "average_strands"
 _SEQUENCE = "sequence"

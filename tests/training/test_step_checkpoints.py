@@ -241,8 +241,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(stores, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.filters=8", r"stem/kernel of shape \(7, 6, 4\), here \(7, 6, 8\); rem"),
-        ("model.dilations=[2, 4]", "with 9 variables of its model, here 12; remove it"),
+        ("model.filters=8", r"stem/kernel of shape \(7, 6, 4\), here \(7, 6, 8\); sta"),
+        ("model.dilations=[2, 4]", "with 9 variables of its model, here 12; start"),
     ],
 )
 def test_the_checkpoint_of_another_model_is_refused(override, message, undisturbed):
