@@ -68,10 +68,16 @@ def test_regions_are_one_based_inclusive():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "chrI", "chrI:5", "chrI:0-5", "chrI:9-5", "chrI:-5-9", ":1-2", "a:,-2"]
+    ("text", "message"),
+    [
+        *((text, "expected") for text in ("", "chrI", "chrI:5", "chrI:-5-9", ":1-2")),
+        ("a:,-2", "expected"),
+        ("chrI:0-5", "starts at 0; the first base is 1"),
+        ("chrI:9-5", "starts after its end; swap the two"),
+    ],
 )
-def test_bad_regions(text):
-    with pytest.raises(InputError, match="expected"):
+def test_bad_regions(text, message):
+    with pytest.raises(InputError, match=message):
         parse_region(text)
 
 
