@@ -17,9 +17,8 @@ def load_tensorflow() -> None:
 
     It also turns on the kernels of oneDNN, which TensorFlow uses by itself only on CPUs
     with instructions for neural networks (such as AVX512_VNNI); results differ by
-    rounding. Call it before Keras or TensorFlow is imported. What
-    the environment sets (``TF_CPP_MIN_LOG_LEVEL``, ``GRPC_VERBOSITY``,
-    ``TF_ENABLE_ONEDNN_OPTS``) is kept.
+    rounding. Call it before Keras or TensorFlow is imported. What the environment sets
+    (``TF_CPP_MIN_LOG_LEVEL``, ``GRPC_VERBOSITY``, ``TF_ENABLE_ONEDNN_OPTS``) is kept.
 
     Raises:
         ConfigError: ``KERAS_BACKEND`` is one on which this package does not run.

@@ -291,7 +291,7 @@ def _left_only_with_something(folder: Path) -> Iterator[None]:
         yield
     except SeqExpError:
         if last_checkpoint(folder / CHECKPOINTS) is None:
-            for name in (CONFIG, DATASET, SCHEMA, HISTORY):
+            for name in (CONFIG, DATASET, SCHEMA):
                 (folder / name).unlink(missing_ok=True)
             for name in (CHECKPOINTS, TENSORBOARD):
                 shutil.rmtree(folder / name, ignore_errors=True)
