@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from seqexp_tf.layers.backend import after, fused_attention, has_accelerator
+from seqexp_tf.layers.backend import after, fused_attention
 from seqexp_tf.layers.positions import rotate
 
-BLOCK = 256
+BLOCK = 512
 """Queries attended at once, where the length is known while the graph is built."""
 
 _BLOCKS_OF_UNKNOWN_LENGTH = 32
@@ -103,16 +103,13 @@ def attend(query, key, value):
 
     @ops.custom_gradient
     def blockwise(query, key, value):
-        done, normalisers = [], []
+        done = []
         for index, block in enumerate(_blocks(query)):
             if index >= _AT_ONCE:
                 block = after(block, [done[index - _AT_ONCE]])
-            scores = ops.matmul(block, _transpose(key))
-            weights = ops.softmax(scores, axis=-1)
+            weights = ops.softmax(ops.matmul(block, _transpose(key)), axis=-1)
             done.append(ops.matmul(weights, value))
-            normalisers.append(_log_normaliser(scores, weights))
         attended = ops.concatenate(done, axis=2)
-        normaliser = ops.concatenate(normalisers, axis=2)
 
         def gradient(upstream):
             # The softmax's gradient is weight x (d_weight - inner), where inner is
@@ -120,20 +117,15 @@ def attend(query, key, value):
             # along the matrix product as one more column against a row of ones.
             inner = ops.sum(upstream * attended, axis=-1, keepdims=True)
             widened = ops.concatenate([upstream, -inner], axis=-1)
-            value_and_one = _with_one(value)
-            if _is_exact(query.dtype):
-                blocks = _blocks(ops.concatenate([query, -normaliser], axis=-1))
-                of_block, keys = _gradient_by_keys, (key, _with_one(key))
-            else:
-                blocks, of_block, keys = _blocks(query), _gradient_by_queries, (key,)
+            value_and_one = ops.concatenate([value, ops.ones_like(value[..., :1])], -1)
             d_query, d_key, d_value = [], 0.0, 0.0
             before = [[upstream]] * _AT_ONCE
             for index, (block, d_block) in enumerate(
-                zip(blocks, _blocks(widened), strict=True)
+                zip(_blocks(query), _blocks(widened), strict=True)
             ):
                 block = after(block, before[index])
-                of_query, of_key, of_value = of_block(
-                    block, d_block, *keys, value_and_one
+                of_query, of_key, of_value = _gradient(
+                    block, d_block, key, value_and_one
                 )
                 d_query.append(of_query)
                 d_key += of_key
@@ -146,33 +138,8 @@ def attend(query, key, value):
     return blockwise(query, key, value)
 
 
-def _is_exact(dtype) -> bool:
-    """Whether products are of float32 throughout; GPUs may round what goes in."""
-    return keras.backend.standardize_dtype(dtype) == "float32" and not has_accelerator()
-
-
-def _gradient_by_keys(block, d_block, key, key_and_one, value_and_one):
-    """Returns what a block adds to the gradients of query, key and value.
-
-    Its weights are exp(score - normaliser), and the normaliser too rides along as a
-    column of the queries. Keys are the first axis of both matrices, so that one product
-    of three has a transposed left side, which takes twice as long, and not two.
-    """
-    size = key.shape[-1]
-    weights = ops.exp(ops.matmul(key_and_one, _transpose(block)))
-    d_scores = weights * ops.matmul(value_and_one, _transpose(d_block))
-    return (
-        ops.matmul(_transpose(d_scores), key),
-        ops.matmul(d_scores, block[..., :size]),
-        ops.matmul(weights, d_block[..., :-1]),
-    )
-
-
-def _gradient_by_queries(block, d_block, key, value_and_one):
-    """Does so where products round too much to have a normaliser in them.
-
-    The softmax is of scores that are rounded as those of the forward pass were.
-    """
+def _gradient(block, d_block, key, value_and_one):
+    """Returns what a block of queries adds to the gradients of query, key and value."""
     weights = ops.softmax(ops.matmul(block, _transpose(key)), axis=-1)
     d_scores = weights * ops.matmul(d_block, _transpose(value_and_one))
     return (
@@ -180,16 +147,6 @@ def _gradient_by_queries(block, d_block, key, value_and_one):
         ops.matmul(_transpose(d_scores), block),
         ops.matmul(_transpose(weights), d_block[..., :-1]),
     )
-
-
-def _log_normaliser(scores, weights):
-    """Returns log sum exp(scores) over keys, read off where the weight is largest."""
-    score, weight = (ops.max(x, axis=-1, keepdims=True) for x in (scores, weights))
-    return score - ops.log(weight)
-
-
-def _with_one(x):
-    return ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
 
 
 def _transpose(x):
