@@ -30,9 +30,11 @@ def command(dataset: Path | str, split: str, index: int, fasta: Path | None) -> 
     """
     from seqexp_tf.records.inspection import check_sequences, describe
     from seqexp_tf.records.store import RecordStore
+    from seqexp_tf.records.verify import require_shards
 
     store = RecordStore.open(dataset)
     click.echo(describe(store, split=split, index=index))
+    require_shards(store)
     if fasta is not None:
         checked = check_sequences(store, fasta)
         click.echo(f"{checked:,} stored sequences equal {fasta} at every base")

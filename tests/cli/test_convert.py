@@ -313,6 +313,14 @@ def test_inspect_shows_schema_and_record(run, dataset, tiny_genome):
     assert code == 1 and "train has 112 records; there is no record 112" in err
 
 
+def test_inspect_shows_the_dataset_and_then_names_a_cut_shard(run, dataset):
+    shard = RecordStore.open(dataset).paths("test")[1]
+    shard.write_bytes(shard.read_bytes()[:-20])
+    code, text, err = run("inspect", dataset)
+    assert code == 1 and "train record 0" in text
+    assert err.startswith(f"Error: {shard}: ") and "the shard was cut" in err
+
+
 def test_inspect_compares_with_a_genome(run, dataset, tiny_genome, tmp_path):
     fasta = tiny_genome.folder / "genome.fa"
     code, text, _ = run("inspect", dataset, "--fasta", fasta)
