@@ -68,7 +68,7 @@ def command(
     regions called expressed, and curves as PNG and SVG.
 
     With --region, one figure a region: what was measured, its reconstruction with
-    half of the window's labels hidden and bases masked as in training, and the
+    half of the window's labels hidden and as many bases masked as in training, and the
     prediction from DNA alone (its segments are the bars on top), with a table of
     every base and one of the expressed regions.
 

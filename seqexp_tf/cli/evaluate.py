@@ -67,7 +67,8 @@ def command(
     accuracy, weighted F1, ROC AUC and average precision are given for the hidden
     labels and selected bases (masked), for the bases behind a mask token
     (mask_token), and for all valid positions (all), as JSON, CSV and Markdown, with
-    learning curves, reliability diagrams and four example windows as PNG and SVG.
+    figures of them, of learning curves, reliability and four example windows (PNG and
+    SVG), each beside its data.
 
     Figures at hidden positions, but for average precision, carry a 95 % confidence
     interval from 1,000 bootstrap draws of whole blocks of the genome, both strands
@@ -180,12 +181,13 @@ def _evaluate_joint(
         plot_base_distribution,
         plot_reliability,
     )
-    from seqexp_tf.evaluation.curves import plot_curves, read_histories
+    from seqexp_tf.evaluation.curves import read_histories, write_curves
     from seqexp_tf.evaluation.joint import evaluate_joint
     from seqexp_tf.evaluation.joint_calibration import (
         describe_scaling,
         plot_calibration,
     )
+    from seqexp_tf.evaluation.metric_plots import plot_metrics
     from seqexp_tf.evaluation.style import save_figure
     from seqexp_tf.evaluation.tables import finite
     from seqexp_tf.evaluation.temperature import (
@@ -193,7 +195,11 @@ def _evaluate_joint(
         fit_temperatures,
         write_temperatures,
     )
-    from seqexp_tf.evaluation.windows import choose_windows, plot_windows
+    from seqexp_tf.evaluation.windows import (
+        choose_windows,
+        plot_windows,
+        windows_table,
+    )
 
     def write_json(name: str, content: dict) -> Path:
         text = json.dumps(finite(content), indent=1) + "\n"
@@ -230,6 +236,7 @@ def _evaluate_joint(
         )
     table = dataclasses.replace(evaluation.table, model_sha256=trained.model_sha256)
     written += table.write(folder, split)
+    written += save_figure(plot_metrics(table), folder / f"{split}_scores")
     before, after = evaluation.calibration, evaluation.scaled
     reliability = {"expression": before.expression, "nucleotides": before.nucleotides}
     written.append(
@@ -256,7 +263,7 @@ def _evaluate_joint(
             plot_calibration(before, after, temperatures),
             folder / f"{split}_calibration",
         )
-    written += save_figure(plot_curves(read_histories([trained])), folder / "curves")
+    written += write_curves(read_histories([trained]), folder)
     masked = evaluation.table.model.get("masked", {})
     if "dna" in masked:
         written += save_figure(
@@ -267,6 +274,11 @@ def _evaluate_joint(
             model, store, split, masking=masking, batch_size=batch_size
         )
         if windows:
+            text = windows_table(windows).to_csv(
+                sep="\t", index=False, float_format="%.6g", lineterminator="\n"
+            )
+            path = folder / f"{split}_windows.tsv"
+            written.append(write_file(path, text.encode()))
             written += save_figure(plot_windows(windows), folder / f"{split}_windows")
     click.echo(evaluation.table.to_text())
     if not evaluation.table.intervals:

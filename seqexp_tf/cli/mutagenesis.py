@@ -135,7 +135,7 @@ def command(
     predictor = JointPredictor.open(trained, store, batch_size=batch_size)
     window = predictor.window_around(mutated)
     require_writable(folder)
-    stem = folder / _name(mutated, strand, labels, whole_window)
+    stem = folder / _name(mutated, strand, labels, whole_window, sum_over)
     with tqdm(total=len(mutated), unit=" bases", leave=False, disable=None) as bar:
         path = write_mutagenesis(
             stem.with_name(f"{stem.name}.npz"),
@@ -184,7 +184,13 @@ def _summary(top: "pd.DataFrame", region: "Region", strand: str) -> str:
     )
 
 
-def _name(region: "Region", strand: str, labels: str, whole_window: bool) -> str:
+def _name(
+    region: "Region",
+    strand: str,
+    labels: str,
+    whole_window: bool,
+    target: "Region | None",
+) -> str:
     parts = [
         re.sub(r"[^\w.-]", "_", region.contig),
         f"{region.start + 1}-{region.end}",
@@ -195,4 +201,6 @@ def _name(region: "Region", strand: str, labels: str, whole_window: bool) -> str
         parts.append("dna_only")
     if whole_window:
         parts.append("whole_window")
+    if target is not None:
+        parts.append(f"target_{target.start + 1}-{target.end}")
     return "_".join(parts)

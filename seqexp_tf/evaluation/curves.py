@@ -11,7 +11,7 @@ import pandas as pd
 from seqexp_tf.errors import InputError, RunError
 from seqexp_tf.evaluation import style
 from seqexp_tf.evaluation.files import write_file
-from seqexp_tf.training.run import HISTORY, Run
+from seqexp_tf.training.run import FIXED_MASKS, HISTORY, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,7 @@ def read_history(run: Run) -> pd.DataFrame:
 
     Columns of an output that the run never hid, and so never learnt, are left out.
     Where both are learnt, ``accuracy`` is that of hidden labels and selected bases
-    together, weighted by the shares that the masking hides.
+    together, weighted by the shares that training hides, and the dataset's masks.
 
     Raises:
         RunError: there is no history yet, or it is damaged.
@@ -137,15 +137,17 @@ def read_history(run: Run) -> pd.DataFrame:
         ]
     )
     masking = run.config.masking
-    least = masking.expression_fraction
-    most = masking.expression_fraction_max
+    least, most = masking.expression_fraction, masking.expression_fraction_max
     drawn = least if most is None else (least + most) / 2
-    # Validation windows carry masks of the least share, see records.masks.
-    for prefix, labels in (("", drawn), ("val_", least)):
+    shares = {"": (drawn, masking.sequence_fraction)}
+    # Validation windows carry the masks of their dataset, whatever training drew.
+    fixed = run.dataset.get(FIXED_MASKS)
+    if fixed is not None:  # Runs of before did not write them down.
+        shares["val_"] = (fixed["expression_fraction"], fixed["sequence_fraction"])
+    for prefix, hidden in shares.items():
         both = [f"{prefix}expression_accuracy", f"{prefix}sequence_accuracy"]
         if set(both) <= set(table.columns):
-            shares = (labels, masking.sequence_fraction)
-            table[f"{prefix}accuracy"] = table[both] @ shares / sum(shares)
+            table[f"{prefix}accuracy"] = table[both] @ hidden / sum(hidden)
     return table
 
 

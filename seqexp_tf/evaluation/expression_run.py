@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from seqexp_tf.evaluation.curves import plot_curves, read_histories
+from seqexp_tf.evaluation.curves import read_histories, write_curves
 from seqexp_tf.evaluation.expression import ExpressionEvaluation, evaluate_expression
 from seqexp_tf.evaluation.expression_plots import plot_scatter
 from seqexp_tf.evaluation.expression_tables import write_tables
@@ -63,5 +63,5 @@ def evaluate_run(
     sha256 = run.model_sha256
     written = write_tables(evaluation, folder, split, model_sha256=sha256)
     written += save_figure(plot_scatter(evaluation), folder / f"{split}_scatter")
-    written += save_figure(plot_curves(read_histories([run])), folder / "curves")
+    written += write_curves(read_histories([run]), folder)
     return evaluation, written

@@ -42,6 +42,12 @@ class Calibration:
     top_label: Curves
     loss: Mapping[str, float]
 
+    @property
+    def bins(self) -> int:
+        """Bins of probability of every curve."""
+        curves = {**self.expression, **self.nucleotides}
+        return len(next(iter(curves.values()))["counts"])
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the curves and the scores, for a JSON file."""
         return {

@@ -27,12 +27,12 @@ POPULATIONS: dict[str, str] = {
 
 PREDICTORS = ("uniform_random", "stratified_random", "model")
 
-_HEADINGS = {
+HEADINGS = {
     "uniform_random": "Uniform random",
     "stratified_random": "Stratified random",
     "model": "Model",
 }
-_ROWS = {
+ROWS = {
     "loss": "Loss",
     "accuracy": "Accuracy",
     "f1_weighted": "F1-score (weighted)",
@@ -215,10 +215,10 @@ class MetricsTable:
 
     def _grid(self, population: str) -> list[list[str]]:
         """Returns the cells of the headline rows, the heading first."""
-        grid = [["Metric", *(_HEADINGS[name] for name in PREDICTORS)]]
+        grid = [["Metric", *(HEADINGS[name] for name in PREDICTORS)]]
         for cell_population, modality, metric, values in self._cells():
-            if cell_population == population and metric in _ROWS:
-                label = f"{modality.upper()} {_ROWS[metric]}"
+            if cell_population == population and metric in ROWS:
+                label = f"{modality.upper()} {ROWS[metric]}"
                 cells = [_round(values[name]) for name in PREDICTORS]
                 interval = self._interval(population, modality, metric)
                 if interval:

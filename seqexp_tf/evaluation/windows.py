@@ -88,6 +88,30 @@ def choose_windows(
     return windows
 
 
+def windows_table(windows: list[PredictedWindow]) -> pd.DataFrame:
+    """Returns what ``plot_windows`` draws, a row a base.
+
+    Returns:
+        ``window`` (its title), ``position`` (1-based), ``expressed`` and ``hidden`` (0
+        or 1), ``probability`` of being expressed.
+    """
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "window": window.title,
+                    "position": window.start + 1 + np.arange(window.labels.size),
+                    "expressed": window.labels.astype(int),
+                    "hidden": window.hidden.astype(int),
+                    "probability": window.probability,
+                }
+            )
+            for window in windows
+        ],
+        ignore_index=True,
+    )
+
+
 def plot_windows(windows: list[PredictedWindow]) -> "Figure":
     """Draws truth, prediction and the hidden span, a window a row."""
     with context():

@@ -153,6 +153,11 @@ class NucleotidePrediction:
         ).assign(correct=lambda table: table.correct.where(self.known))
 
 
+def mask_groups(mask_fraction: float) -> int:
+    """Returns the groups of ``predict_nucleotides``, of which one is hidden at once."""
+    return math.ceil(1 / mask_fraction)
+
+
 def predict_nucleotides(
     predictor: JointPredictor,
     region: Region,
@@ -202,7 +207,7 @@ def predict_nucleotides(
         predictor,
         region,
         masks=masks,
-        groups=math.ceil(1 / mask_fraction),
+        groups=mask_groups(mask_fraction),
         seed=seed,
     )
     probabilities = np.empty((len(region), len(BASES)), dtype=np.float32)

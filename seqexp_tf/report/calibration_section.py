@@ -82,10 +82,10 @@ def _table(
         note=(
             "Logits are divided by a temperature that minimises the loss on "
             f"validation; the scores are of hidden positions of {split}. ECE: mean "
-            "distance of the true frequency from the predicted probability over ten "
-            "bins, of nucleotides the mean of four. Scaling changes no likeliest "
-            "class; all other results on this page are of the model as it predicts."
-            + _remark(worse)
+            "distance of the true frequency from the predicted probability over "
+            f"{before.bins} bins, of nucleotides the mean of four. Scaling changes no "
+            "likeliest class; all other results on this page are of the model as it "
+            "predicts." + _remark(worse)
         ),
     )
 

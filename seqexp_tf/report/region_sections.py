@@ -16,7 +16,7 @@ from seqexp_tf.interpretation.influence import influence_table, most_influential
 from seqexp_tf.interpretation.logos import plot_page, plot_stretches
 from seqexp_tf.interpretation.mutation_map import Measure, MutationMap
 from seqexp_tf.interpretation.mutation_plots import plot_influence, plot_map
-from seqexp_tf.interpretation.nucleotides import NucleotidePrediction
+from seqexp_tf.interpretation.nucleotides import NucleotidePrediction, mask_groups
 from seqexp_tf.records.regions import Region
 from seqexp_tf.report.collect import ReportInputs
 from seqexp_tf.report.locus_results import LONGEST_MAP, LocusResults
@@ -265,14 +265,14 @@ def _stretches(prediction: NucleotidePrediction) -> Block:
 
 
 def _page(prediction: NucleotidePrediction, run: Run) -> Picture:
-    fraction = run.config.masking.sequence_fraction
+    hidden_at_once = 1 / mask_groups(run.config.masking.sequence_fraction)
     strand = _STRANDS[prediction.strand]
     return dense(
         plot_page(prediction),
         alt=f"Sequence logo of the {strand} strand of {prediction.region}",
         caption=(
             f"What the model expects at each base of the {strand} strand, 5′ to 3′, "
-            f"the base hidden with {fraction:.0%} of its window and the measured "
+            f"the base hidden with {hidden_at_once:.0%} of its window and the measured "
             "expression shown. Letters are as high as their probability times the "
             "information of the position, 2 bits less the entropy; the true bases "
             "stand underneath, pale where the likeliest base is another one: it is "

@@ -1,20 +1,26 @@
 """A report's account of the run, its dataset and where the page was made."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from seqexp_tf.config import dump
 from seqexp_tf.models.size import trainable_weights
 from seqexp_tf.report.collect import Report
-from seqexp_tf.report.environment import describe_environment
 from seqexp_tf.report.gene_collect import GeneReport
 from seqexp_tf.report.page import Block, Facts, Listing, Missing, Section
 from seqexp_tf.report.wording import listing
 from seqexp_tf.training.config import AnyRunConfig, RunConfig, model_config
+from seqexp_tf.training.environment import (
+    Environment,
+    describe_environment,
+    read_environments,
+)
 
 
 def run_section(report: Report | GeneReport) -> Section:
     """Returns configuration, dataset and environment."""
     run, store = report.inputs.run, report.inputs.store
     manifest, config = store.manifest, run.config
-    environment = describe_environment()
     weights = trainable_weights(report.inputs.predictor.model)
     splits = tuple(
         (
@@ -25,7 +31,6 @@ def run_section(report: Report | GeneReport) -> Section:
         for name in store.splits
     )
     dropped = manifest["windows"]["dropped"]
-    gigabytes = environment.memory and f"{environment.memory / 2**30:.0f} GiB"
     trained = run.dataset
     blocks: list[Block] = [
         Facts(
@@ -51,17 +56,7 @@ def run_section(report: Report | GeneReport) -> Section:
             ),
         ),
         Facts(caption="Splits", items=splits),
-        Facts(
-            caption="Where this page was made",
-            items=(
-                ("Processor", environment.processor),
-                ("Memory", gigabytes or "unknown"),
-                ("GPU", ", ".join(environment.accelerators) or "none"),
-                ("System", environment.system),
-                ("Keras backend", environment.backend),
-                *environment.versions.items(),
-            ),
-        ),
+        *(_environment(caption, found) for caption, found in _places(run.folder)),
         Listing(caption="Configuration of the run (TOML)", text=dump(config)),
     ]
     if store.fingerprint != trained["fingerprint"]:
@@ -70,8 +65,31 @@ def run_section(report: Report | GeneReport) -> Section:
     return Section(
         id="run",
         title="Run",
-        lead="What this model was made from, and where this page was made.",
+        lead="What this model was made from, and where.",
         blocks=tuple(blocks),
+    )
+
+
+def _places(folder: Path) -> Iterator[tuple[str, Environment]]:
+    trained = read_environments(folder)
+    for step, found in trained:
+        after = f", after step {step:,}" if len(trained) > 1 and step else ""
+        yield f"Where it was trained{after}", found
+    yield "Where this page was made", describe_environment()
+
+
+def _environment(caption: str, environment: Environment) -> Facts:
+    gigabytes = environment.memory and f"{environment.memory / 2**30:.0f} GiB"
+    return Facts(
+        caption=caption,
+        items=(
+            ("Processor", environment.processor),
+            ("Memory", gigabytes or "unknown"),
+            ("GPU", ", ".join(environment.accelerators) or "none"),
+            ("System", environment.system),
+            ("Keras backend", environment.backend),
+            *environment.versions.items(),
+        ),
     )
 
 

@@ -27,6 +27,9 @@ CONFIG_SHA256 = "config_sha256"
 SCHEMA_SHA256 = "schema_sha256"
 """Key of ``dataset.json``: hash of the run's ``schema.json``."""
 
+FIXED_MASKS = "fixed_masks"
+"""Key of ``dataset.json``: recipe of the masks that validation windows carry."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -36,8 +39,8 @@ class Run:
         folder: the run folder.
         config: the resolved configuration.
         schema: schema of the dataset it was trained on.
-        dataset: where that dataset was, its name, fingerprint and statistics of
-            the training split.
+        dataset: where that dataset was, its name, fingerprint, statistics of the
+            training split and, of a joint one, the recipe of its fixed masks.
     """
 
     folder: Path
@@ -164,6 +167,7 @@ class Run:
 
 def describe_dataset(store: RecordStore) -> dict[str, Any]:
     """Returns what a run remembers of its dataset."""
+    masks = store.manifest["recipe"].get("masks")
     return {
         "folder": str(store.folder.resolve()),
         "name": store.manifest["name"],
@@ -171,4 +175,5 @@ def describe_dataset(store: RecordStore) -> dict[str, Any]:
         "train_statistics": {
             name: counts.tolist() for name, counts in store.statistics("train").items()
         },
+        **({} if masks is None else {FIXED_MASKS: masks}),
     }

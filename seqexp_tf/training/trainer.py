@@ -34,6 +34,7 @@ from seqexp_tf.training.checkpoints import (
 )
 from seqexp_tf.training.config import AnyRunConfig, TrainingConfig, model_config
 from seqexp_tf.training.course import place, train
+from seqexp_tf.training.environment import ENVIRONMENT, record_environment
 from seqexp_tf.training.joint_task import compile_joint
 from seqexp_tf.training.loggers import TENSORBOARD, loggers, require_wandb
 from seqexp_tf.training.plan import Plan
@@ -139,6 +140,8 @@ def fit(
     begins = distribution.chief and not (folder / CONFIG).exists()
     if begins:
         _begin_folder(folder, config, store)
+    if distribution.chief:
+        record_environment(folder, step=progress.step)
     if training.max_windows:
         say(describe_subset(store.count("train"), training.max_windows))
     say(
@@ -291,7 +294,7 @@ def _left_only_with_something(folder: Path) -> Iterator[None]:
         yield
     except SeqExpError:
         if last_checkpoint(folder / CHECKPOINTS) is None:
-            for name in (CONFIG, DATASET, SCHEMA):
+            for name in (CONFIG, DATASET, SCHEMA, ENVIRONMENT):
                 (folder / name).unlink(missing_ok=True)
             for name in (CHECKPOINTS, TENSORBOARD):
                 shutil.rmtree(folder / name, ignore_errors=True)

@@ -71,7 +71,7 @@ def test_names_tell_settings_apart(call, run, tmp_path):
         "--whole-window", "--target", "chrC:395-397", "--out", tmp_path,
     )  # fmt: skip
     assert code == 0
-    path = tmp_path / "chrC_391-430_plus_dna_only_whole_window.npz"
+    path = tmp_path / "chrC_391-430_plus_dna_only_whole_window_target_395-397.npz"
     found = read_map(path)
     assert found.labels == "hidden"
     assert found.recorded == found.window

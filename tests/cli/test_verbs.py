@@ -173,8 +173,11 @@ def test_fit_evaluate_export(joint_folder, tmp_path, call):
         "test.json",
         "test.csv",
         "test.md",
+        "test_scores.png",
+        "test_windows.tsv",
         "test_windows.png",
         "test_reliability_expression.svg",
+        "curves.tsv",
         "curves.png",
     }
     metrics = json.loads((run / "metrics" / "test.json").read_text())

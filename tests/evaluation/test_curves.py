@@ -156,7 +156,9 @@ def a_run(folder, table, hidden=("expression", "sequence")):
     table.to_csv(folder / "history.csv", index=False)
     masking = MaskingConfig(expression_fraction=0.5, sequence_fraction=0.25)
     config = SimpleNamespace(hidden=hidden, masking=masking)
-    return SimpleNamespace(folder=folder, config=config, task="joint")
+    masks = {"expression_fraction": 0.5, "sequence_fraction": 0.1}
+    dataset = {"fixed_masks": masks}
+    return SimpleNamespace(folder=folder, config=config, task="joint", dataset=dataset)
 
 
 def test_runs_of_other_lengths_and_regimes_overlay(tmp_path):
@@ -180,9 +182,9 @@ def test_total_accuracy_counts_every_scored_position(tmp_path):
     table["val_expression_accuracy"], table["val_sequence_accuracy"] = 0.6, 0.3
     run = a_run(tmp_path / "cnn", table)
     found = read_histories([run])
-    # Two hidden labels to a selected base.
+    # Two hidden labels to a selected base in training, five in the dataset's masks.
     assert found["cnn"].accuracy.tolist() == pytest.approx([0.7])
-    assert found["cnn"].val_accuracy.tolist() == pytest.approx([0.5])
+    assert found["cnn"].val_accuracy.tolist() == pytest.approx([0.55])
     shown = plot_curves(found)
     assert "Total accuracy" in titles(shown)
     assert shown.legends
@@ -191,7 +193,9 @@ def test_total_accuracy_counts_every_scored_position(tmp_path):
     )
     drawn = read_histories([run])["cnn"]
     assert drawn.accuracy.tolist() == pytest.approx([0.75])
-    assert drawn.val_accuracy.tolist() == pytest.approx([0.5])
+    assert drawn.val_accuracy.tolist() == pytest.approx([0.55])
+    run.dataset = {}
+    assert "val_accuracy" not in read_histories([run])["cnn"]
 
 
 def test_the_table_holds_what_is_drawn(tmp_path):

@@ -10,6 +10,7 @@ from seqexp_tf.evaluation.joint import evaluate_joint
 from seqexp_tf.evaluation.temperature import fit_temperatures
 from seqexp_tf.genome.archive import write_archive
 from seqexp_tf.genome.windows import tile
+from seqexp_tf.pipeline.joint import scored_batches
 from seqexp_tf.records.convert import convert
 from seqexp_tf.records.masks import MaskingConfig
 from seqexp_tf.records.store import RecordStore
@@ -79,22 +80,41 @@ def test_the_reader_learns_where_the_intervals_come_from(document):
     assert document["dataset"]["masks"]["expression_fraction"] == 0.5
 
 
+def _require_equal(one, two, *, within=1e-9):
+    assert type(one) is type(two)
+    if isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for key in one:
+            _require_equal(one[key], two[key], within=within)
+    elif isinstance(one, float):
+        assert one == pytest.approx(two, abs=within)
+    else:
+        assert one == two
+
+
 def test_batch_size_changes_nothing(joint_store, document):
     table = evaluate(joint_store, batch_size=5).table
-    other = json.loads(table.to_json())["populations"]
+    found = json.loads(table.to_json())["populations"]
+    _require_equal(found, document["populations"])
 
-    def compare(one, two):
-        assert type(one) is type(two)
-        if isinstance(one, dict):
-            assert one.keys() == two.keys()
-            for key in one:
-                compare(one[key], two[key])
-        elif isinstance(one, float):
-            assert one == pytest.approx(two, abs=1e-9)
-        else:
-            assert one == two
 
-    compare(other, document["populations"])
+def test_the_order_of_windows_changes_nothing(joint_store, monkeypatch):
+    temperatures = {"expression_logits": 1.3, "sequence_logits": 0.9}
+    options = {"replicates": 0, "temperatures": temperatures}
+    wanted = evaluate(joint_store, **options)
+
+    def shuffled(*arguments, batch_size, **given):
+        batches = scored_batches(*arguments, batch_size=batch_size, **given)
+        return batches.unbatch().shuffle(10_000, seed=3).batch(batch_size)
+
+    monkeypatch.setattr("seqexp_tf.evaluation.joint.scored_batches", shuffled)
+    found = evaluate(joint_store, **options)
+    _require_equal(found.table.model, wanted.table.model)
+    for ours, theirs in (
+        (found.calibration, wanted.calibration),
+        (found.scaled, wanted.scaled),
+    ):
+        _require_equal(ours.scores(), theirs.scores())
 
 
 @pytest.mark.parametrize("options", [{"block": 20_000}, {"replicates": 0}])

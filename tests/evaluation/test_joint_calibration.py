@@ -56,6 +56,13 @@ def test_top_label_literal():
     assert curve["brier"] == pytest.approx((0.29**2 + 0.72**2 + 0.38**2 + 0.31**2) / 4)
 
 
+def test_it_knows_its_bins():
+    assert gathered().bins == 10
+    dna_alone = JointReliability((DNA,), bins=7)
+    dna_alone.update(DNA, TRUE, np.log(P))
+    assert dna_alone.result().bins == 7
+
+
 def test_scores_are_means_of_the_bases():
     scores = gathered().scores()
     by_base = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seqexp_tf.evaluation.style import save_figure
-from seqexp_tf.evaluation.windows import choose_windows, plot_windows
+from seqexp_tf.evaluation.windows import choose_windows, plot_windows, windows_table
 from seqexp_tf.records.masks import MaskingConfig
 
 
@@ -65,3 +65,18 @@ def test_the_figure_has_a_row_a_window(windows, tmp_path):
     ]
     paths = save_figure(figure, tmp_path / "windows")
     assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def test_the_table_holds_what_is_drawn(windows):
+    _, chosen = windows
+    table = windows_table(chosen)
+    assert list(table.columns) == [
+        *("window", "position", "expressed", "hidden", "probability"),
+    ]
+    for window in chosen:
+        rows = table[table.window == window.title]
+        assert rows.position.iloc[0] == window.start + 1
+        assert rows.position.diff().iloc[1:].eq(1).all()
+        np.testing.assert_array_equal(rows.expressed, window.labels)
+        np.testing.assert_array_equal(rows.hidden.astype(bool), window.hidden)
+        np.testing.assert_array_equal(rows.probability, window.probability)

@@ -61,6 +61,25 @@ def test_labels_alone_stand_beside_the_figures_of_labels_alone(tool, tmp_path):
 def test_every_run_is_a_preset_under_a_regime(tool):
     from seqexp_tf.training.config import read_preset, read_run_config
 
-    for preset, masking, _ in tool.RUNS.values():
-        assert read_run_config(read_preset(preset)).task == "joint"
+    for preset, masking, settings in tool.RUNS.values():
+        settings = [text.format(out="runs") for text in settings]
+        assert read_run_config(read_preset(preset), settings).task == "joint"
         assert masking in ("rna", "rna_dna", "dna_alone")
+
+
+def test_each_verb_is_called_by_the_names_of_its_options(tool, tmp_path, monkeypatch):
+    called = []
+
+    def invoke(self, command, **given):
+        assert given.keys() <= {parameter.name for parameter in command.params}
+        called.append(command.callback.__module__.rpartition(".")[2])
+
+    monkeypatch.setattr("click.Context.invoke", invoke)
+    monkeypatch.setattr(tool, "table", lambda *_: "")
+    arguments = ["--data", tmp_path, "--out", tmp_path / "out", "--run", "dna_alone"]
+    with tool.main.make_context("tool", [*map(str, arguments), "--loci"]) as context:
+        tool.main.callback(**context.params)
+    assert set(called) == {
+        *("convert", "fit", "evaluate", "borders", "logo", "mutagenesis", "curves"),
+        *("report", "export"),
+    }

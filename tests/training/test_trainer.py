@@ -14,6 +14,7 @@ from seqexp_tf.records.store import RecordStore
 from seqexp_tf.training.callbacks import RunRecorder
 from seqexp_tf.training.checkpoints import last_checkpoint
 from seqexp_tf.training.config import presets, read_preset, read_run_config
+from seqexp_tf.training.environment import describe_environment, read_environments
 from seqexp_tf.training.run import Run
 from seqexp_tf.training.trainer import fit
 
@@ -325,3 +326,8 @@ def test_weights_of_another_model_are_refused(finished, joint_store, tmp_path):
         config = _config(f"training.initial_run={tmp_path}/none")
         fit(config, joint_store, tmp_path / "tuned")
     assert not (tmp_path / "tuned").exists()
+
+
+def test_a_run_says_where_it_was_trained(finished):
+    run, _ = finished
+    assert read_environments(run.folder) == ((0, describe_environment()),)

@@ -1,12 +1,17 @@
-"""The machine and the packages a result was made with."""
+"""The machine and the packages a run or a page was made with."""
 
+import json
 import os
 import platform
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from seqexp_tf.doctor import check_versions
+from seqexp_tf.errors import RunError
+from seqexp_tf.records.tfrecord import write_atomically
+
+ENVIRONMENT = "environment.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,58 @@ def describe_environment() -> Environment:
         accelerators=tuple(_accelerator(name) for name in hardware.gpus()),
         backend=keras.backend.backend(),
     )
+
+
+def record_environment(folder: Path, *, step: int) -> None:
+    """Writes down in a run folder that training goes on here.
+
+    An environment that is the same as the last one is not written again.
+
+    Args:
+        folder: the run folder.
+        step: the last one taken elsewhere; 0 where the fit begins.
+
+    Raises:
+        RunError: what is written there is damaged.
+    """
+    here = describe_environment()
+    recorded = read_environments(folder) if step else ()
+    if recorded and recorded[-1][1] == here:
+        return
+    entries = [
+        {"after_step": s} | asdict(found) for s, found in (*recorded, (step, here))
+    ]
+    text = json.dumps(entries, indent=1) + "\n"
+    write_atomically(folder / ENVIRONMENT, text.encode())
+
+
+def read_environments(folder: Path) -> tuple[tuple[int, Environment], ...]:
+    """Returns where a run was trained: from after which step on, and the environment.
+
+    Empty where it was not written down.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / ENVIRONMENT
+    if not path.is_file():
+        return ()
+    names = [field.name for field in fields(Environment)]
+    try:
+        return tuple(
+            (
+                int(entry["after_step"]),
+                Environment(
+                    **{name: entry[name] for name in names}
+                    | {"accelerators": tuple(entry["accelerators"])}
+                ),
+            )
+            for entry in json.loads(path.read_text(encoding="utf-8"))
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path}: damaged ({type(error).__name__}: {error}); remove it"
+        ) from None
 
 
 def _processor() -> str:
