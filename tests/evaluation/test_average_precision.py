@@ -12,7 +12,7 @@ from seqexp_tf.evaluation.average_precision import (
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=60),
     st.sampled_from([1.0, 0.1, 1e-6]),
@@ -62,7 +62,7 @@ def test_a_thinned_curve_keeps_its_ends_and_lies_on_the_whole_one():
     np.testing.assert_array_equal(thin.precision, curve.precision[at])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(-20, 20), min_size=1, max_size=80),
     st.integers(1, 100),

@@ -92,7 +92,7 @@ def check_draw(result, row, true, p, scores, one_hot, classes):
     assert result["roc_auc"][row] == pytest.approx(auc, abs=1e-3)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seeds)
 def test_a_draw_equals_scikit_learn_on_the_drawn_windows(seed):
     blocks = Blocks(1, np.repeat(np.arange(6), 2), 6)
@@ -137,7 +137,7 @@ def test_every_block_once_gives_the_metrics(kind, metrics, draw):
     assert found["roc_auc"][0] == pytest.approx(pooled.result()["roc_auc"], abs=1e-4)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seeds, st.floats(0.5, 20), st.floats(-2, 2))
 def test_binning_moves_roc_auc_by_less_than_1e_4(seed, spread, shift):
     generator = np.random.default_rng(seed)

@@ -31,7 +31,7 @@ def check_against_scikit_learn(curve, hit, p):
     assert curve["brier"] == pytest.approx(brier_score_loss(hit, p))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_equals_scikit_learn(seed):
     generator = np.random.default_rng(seed)

@@ -54,7 +54,7 @@ def score(accumulator, *batches):
     return accumulator.result()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 def test_binary_metrics_equal_scikit_learn(seed):
     labels, logits, mask = binary_batch(seed)
@@ -77,7 +77,7 @@ def test_binary_metrics_equal_scikit_learn(seed):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 def test_nucleotide_metrics_equal_scikit_learn(seed):
     labels, logits, mask = base_batch(seed)
@@ -148,7 +148,7 @@ def test_nucleotide_literal_values():
 
 
 @pytest.mark.parametrize(("metrics", "batch"), CASES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=seeds, cuts=st.integers(1, 6))
 def test_neither_order_nor_batch_size_matters(metrics, batch, seed, cuts):
     arrays = batch(seed)

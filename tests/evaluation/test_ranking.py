@@ -97,7 +97,7 @@ def test_ties_equal_scikit_learn(pairs):
         assert np.isnan(histogram.average_precision())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.sampled_from([8, 50, 4096]))
 def test_order_cuts_and_merges_leave_the_same_histogram(seed, cuts, maximum_bins):
     generator = np.random.default_rng(seed)

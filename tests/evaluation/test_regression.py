@@ -43,7 +43,7 @@ def test_metrics_are_those_of_scipy_and_scikit_learn(shift):
     assert found == pytest.approx(_oracle(predicted, target), rel=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 4), min_size=5, max_size=30), st.integers(0, 99))
 def test_a_weight_is_a_gene_as_often(values, seed):
     target = np.array(values, float)

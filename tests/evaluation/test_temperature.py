@@ -48,7 +48,7 @@ def probabilities(logits):
 
 
 class TestFitTemperature:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(seeds, st.sampled_from([binary, classes]), st.floats(0.2, 5))
     def test_equals_scipy(self, seed, draw, overconfidence):
         labels, logits = draw(seed, overconfidence=overconfidence)
@@ -69,7 +69,7 @@ class TestFitTemperature:
     def test_calibrated_logits_need_none(self, draw):
         assert fit_temperature(*draw(0, size=200_000)) == pytest.approx(1, abs=0.02)
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(seeds, st.sampled_from([binary, classes]), st.floats(0.3, 3))
     def test_follows_the_scale_of_the_logits(self, seed, draw, scale):
         labels, logits = draw(seed)

@@ -52,7 +52,7 @@ def rewrite_regions(path, change):
     (table if result is None else result).to_parquet(path)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     lengths=st.lists(st.integers(5, 40), min_size=1, max_size=4),
     seed=st.integers(0, 99),

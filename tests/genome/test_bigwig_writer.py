@@ -15,7 +15,7 @@ from seqexp_tf.genome.tracks import BigWigTrack, bigwig_writer, write_bigwig
 SIZES = {"chrI": 40, "chrII": 10}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     values=st.lists(
         st.sampled_from([0.0, 0.25, 1.0, float("nan")]), min_size=40, max_size=40

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seqexp_tf.errors import InputError
@@ -37,7 +37,6 @@ STYLES = {
 
 
 @pytest.mark.parametrize("style", STYLES)
-@settings(deadline=None)
 @given(number=st.integers(1, 17), data=st.data())
 def test_yeast_spellings_mean_one_contig(style, number, data):
     names = ContigNames(dict.fromkeys(STYLES[style], 1000))

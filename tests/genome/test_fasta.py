@@ -49,7 +49,7 @@ def test_gzip_members_under_any_name(tmp_path):
         assert decode(genome.fetch("a", 0, 4)) == "ACGT"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     contigs=st.lists(st.text("ACGTNacgtn", min_size=1, max_size=40), min_size=1),
     line=st.integers(1, 9),
@@ -166,7 +166,7 @@ def test_progress_counts_all_bytes(tmp_path, monkeypatch):
     assert max(seen) <= 7
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     texts=st.dictionaries(
         st.from_regex(r"[A-Za-z0-9_.|]{1,8}", fullmatch=True),

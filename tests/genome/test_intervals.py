@@ -4,7 +4,7 @@ import gzip
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seqexp_tf.errors import InputError
@@ -81,7 +81,6 @@ def test_bad_regions(text, message):
         parse_region(text)
 
 
-@settings(deadline=None)
 @given(
     pairs=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12),
     start=st.integers(0, 50),

@@ -56,7 +56,6 @@ def test_chosen_contigs_come_nearest_the_fraction():
     assert abs(chosen - 0.17 * TOTAL) == best
 
 
-@settings(deadline=None)
 @given(
     sizes=st.dictionaries(
         st.text("abcdef", min_size=1, max_size=4),
@@ -208,7 +207,7 @@ parts = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     parts=parts,
     rows=st.lists(st.tuples(st.integers(0, 50), st.integers(1, 12)), max_size=20),

@@ -49,7 +49,7 @@ def test_runs_are_stored_as_intervals(small):
     handle.close()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     values=st.lists(
         st.sampled_from([0.0, 1.0, -2.5, NAN, 1e6]), min_size=1, max_size=60

@@ -65,7 +65,7 @@ intervals_of = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(windows=intervals_of, intervals=intervals_of)
 def test_overlaps_equals_all_pairs(windows, intervals):
     expected = [

@@ -86,7 +86,7 @@ def test_a_mask_that_is_the_same_everywhere_has_no_highest_share(value):
     assert _runs(np.full(50, value), threshold=0.3) == ([[0, 50]] if value else [])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.integers(0, 10), min_size=2, max_size=60),
     st.floats(0.05, 0.95),

@@ -83,7 +83,7 @@ KERNELS = st.integers(1, 8)
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     config=st.builds(
         CNNConfig,

@@ -32,7 +32,7 @@ def _with_gradients(function, tensors, upstream):
     return [output, *tape.gradient(total, tensors)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     length=st.integers(1, 70),
     block=st.integers(1, 40),

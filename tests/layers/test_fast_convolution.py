@@ -39,7 +39,7 @@ def _pair(features, filters, taps, dilation, **options):
     return ours, theirs
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     length=st.integers(1, 70),
     features=st.integers(1, 5),

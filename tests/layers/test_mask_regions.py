@@ -45,7 +45,7 @@ def test_regions_in_a_model_of_any_length():
     assert again.promoter == 2 and again.compute_dtype == "float32"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     threshold=st.floats(0.001, 0.999),
     soft=st.lists(st.floats(0, 1, allow_subnormal=False), min_size=1, max_size=30),
@@ -75,7 +75,7 @@ def test_a_hard_mask_passes_the_gradient_straight_through(compiled):
     np.testing.assert_array_equal(gradient, weight)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.lists(st.integers(0, 6), min_size=10, max_size=40),
     fraction=st.floats(0.1, 1.0),

@@ -92,7 +92,7 @@ def test_the_reference_by_finite_differences():
         assert (gradient * direction).sum() == pytest.approx(slope, rel=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     batch=st.integers(1, 3),
     length=st.integers(1, 24),
@@ -122,7 +122,7 @@ def test_any_cut_gives_the_same(
     _assert_close([y, *found], _reference(*arrays, upstream))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     batch=st.integers(1, 3),
     length=st.integers(1, 24),

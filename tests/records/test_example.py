@@ -30,7 +30,7 @@ def _by_tensorflow(features):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(FEATURES)
 def test_same_message_as_tensorflow(features):
     message = encode_example(features)
@@ -38,7 +38,7 @@ def test_same_message_as_tensorflow(features):
     assert decode_example(message) == features
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(FEATURES)
 def test_same_bytes_as_tensorflow(features):
     # Where one name begins another, the Python library puts the longer one first.
@@ -72,7 +72,7 @@ def test_tensorflow_parses_it():
     assert parsed["end"].numpy() == 2**40
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=60))
 def test_noise_is_refused_with_one_error(noise):
     try:
@@ -81,7 +81,7 @@ def test_noise_is_refused_with_one_error(noise):
         pass
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_a_cut_message_is_refused(data):
     message = encode_example({"x": b"abc" * 60, "start": 7})

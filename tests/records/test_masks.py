@@ -18,7 +18,7 @@ def _sequence(length=2048, seed=0):
     return np.random.default_rng(seed).integers(0, 5, length).astype(np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     length=st.integers(1, 400),
     fraction=st.floats(0, 1),

@@ -57,7 +57,7 @@ def test_same_records_same_bytes(tmp_path, compression):
     assert first == second
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(records=st.lists(st.binary(max_size=60), min_size=1, max_size=6), data=st.data())
 def test_any_flipped_bit_is_noticed(records, data, tmp_path_factory):
     path = tmp_path_factory.mktemp("flip") / "x"
