@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 @click.option(
     "--visible",
     is_flag=True,
-    help="With --region: draw the prediction with every label visible, too.",
+    help="With --region: draw the prediction with every label visible, too, though "
+    "training scores hidden labels alone.",
 )
 @data
 @click.option("--out", type=FOLDER, help="Folder for results; RUN/borders by default.")
