@@ -174,7 +174,7 @@ def main(
                 borders.command, run=run, data=dataset, annotation=annotation
             )
         if loci:
-            draw_loci(context, run, dataset, annotation)
+            draw_loci(context, run, dataset, annotation, logos=masking != "rna")
         context.invoke(export.command, run=run)
     for regime in REPORTED:
         chosen = [
@@ -184,10 +184,20 @@ def main(
             click.echo(table(out, chosen, regime))
 
 
-def draw_loci(context: click.Context, run: Path, dataset: Path, genes: Path) -> None:
-    """Draws everything the study shows of its two examples, and the report of a run."""
+def draw_loci(
+    context: click.Context, run: Path, dataset: Path, genes: Path, *, logos: bool
+) -> None:
+    """Draws everything the study shows of its two examples, and the report of a run.
+
+    Args:
+        context: by which verbs are called.
+        run: trained.
+        dataset: it was trained on.
+        genes: annotation.
+        logos: whether the run ever hid a base, without which there are none.
+    """
     windows = tuple(f"{contig}:{start}-{start + 2_047}" for contig, start in LOCI)
-    for options in ({}, {"top": 3}):
+    for options in ({}, {"top": 3}) if logos else ():
         context.invoke(logo.command, run=run, data=dataset, regions=windows, **options)
     context.invoke(
         borders.command, run=run, data=dataset, regions=windows, annotation=genes

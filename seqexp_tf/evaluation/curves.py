@@ -106,7 +106,8 @@ def read_history(run: Run) -> pd.DataFrame:
 
     Columns of an output that the run never hid, and so never learnt, are left out.
     Where both are learnt, ``accuracy`` is that of hidden labels and selected bases
-    together, weighted by the shares that training hides, and the dataset's masks.
+    together, weighted by the shares that training hides, ``val_accuracy`` by those of
+    the dataset's masks; it is left out where the run did not write them down.
 
     Raises:
         RunError: there is no history yet, or it is damaged.

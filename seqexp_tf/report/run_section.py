@@ -71,9 +71,8 @@ def run_section(report: Report | GeneReport) -> Section:
 
 
 def _places(folder: Path) -> Iterator[tuple[str, Environment]]:
-    trained = read_environments(folder)
-    for step, found in trained:
-        after = f", after step {step:,}" if len(trained) > 1 and step else ""
+    for step, found in read_environments(folder):
+        after = f", after step {step:,}" if step else ""
         yield f"Where it was trained{after}", found
     yield "Where this page was made", describe_environment()
 

@@ -55,7 +55,8 @@ def describe_environment() -> Environment:
 def record_environment(folder: Path, *, step: int) -> None:
     """Writes down in a run folder that training goes on here.
 
-    An environment that is the same as the last one is not written again.
+    What was trained elsewhere after that step is lost, and so is its environment. One
+    that is the same as the last is not written again.
 
     Args:
         folder: the run folder.
@@ -66,11 +67,10 @@ def record_environment(folder: Path, *, step: int) -> None:
     """
     here = describe_environment()
     recorded = read_environments(folder) if step else ()
-    if recorded and recorded[-1][1] == here:
-        return
-    entries = [
-        {"after_step": s} | asdict(found) for s, found in (*recorded, (step, here))
-    ]
+    kept = [(after, found) for after, found in recorded if after < step]
+    if not kept or kept[-1][1] != here:
+        kept.append((step, here))
+    entries = [{"after_step": after} | asdict(found) for after, found in kept]
     text = json.dumps(entries, indent=1) + "\n"
     write_atomically(folder / ENVIRONMENT, text.encode())
 

@@ -34,7 +34,11 @@ from seqexp_tf.training.checkpoints import (
 )
 from seqexp_tf.training.config import AnyRunConfig, TrainingConfig, model_config
 from seqexp_tf.training.course import place, train
-from seqexp_tf.training.environment import ENVIRONMENT, record_environment
+from seqexp_tf.training.environment import (
+    ENVIRONMENT,
+    read_environments,
+    record_environment,
+)
 from seqexp_tf.training.joint_task import compile_joint
 from seqexp_tf.training.loggers import TENSORBOARD, loggers, require_wandb
 from seqexp_tf.training.plan import Plan
@@ -100,6 +104,8 @@ def fit(
     plan = task.plan(store)
     initial = initial_run(config)
     checkpoint = _checkpoint_of(folder, config, store, resume)
+    if checkpoint is not None:
+        read_environments(folder)  # Damage is said before there is work to lose.
     if (folder / CONFIG).exists() and (folder / MODEL).is_file():
         say(f"{folder}: has finished before; nothing is left to train")
         return Run.open(folder)
@@ -140,8 +146,6 @@ def fit(
     begins = distribution.chief and not (folder / CONFIG).exists()
     if begins:
         _begin_folder(folder, config, store)
-    if distribution.chief:
-        record_environment(folder, step=progress.step)
     if training.max_windows:
         say(describe_subset(store.count("train"), training.max_windows))
     say(
@@ -160,6 +164,8 @@ def fit(
     with contextlib.ExitStack() as during:
         if begins:
             during.enter_context(_left_only_with_something(folder))
+        if distribution.chief:
+            record_environment(folder, step=progress.step)
         during.enter_context(distribution.losses_named(folder))
         during.enter_context(damage_named(store))
         # Also the validation between is traced in there.

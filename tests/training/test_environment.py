@@ -33,6 +33,10 @@ def test_a_run_remembers_each_environment_it_was_trained_in(tmp_path, monkeypatc
     monkeypatch.setattr(environment, "describe_environment", lambda: there)
     record_environment(tmp_path, step=500)
     assert read_environments(tmp_path) == ((0, here), (500, there))
+    # Nothing of what was done there is left where the fit goes on from before it.
+    monkeypatch.undo()
+    record_environment(tmp_path, step=400)
+    assert read_environments(tmp_path) == ((0, here),)
 
 
 @pytest.mark.parametrize("text", ["", "3", "[3]", "[{}]", '[{"after_step": 0}]'])

@@ -331,3 +331,18 @@ def test_weights_of_another_model_are_refused(finished, joint_store, tmp_path):
 def test_a_run_says_where_it_was_trained(finished):
     run, _ = finished
     assert read_environments(run.folder) == ((0, describe_environment()),)
+
+
+def test_a_damaged_environment_is_named_before_training_goes_on(
+    finished, joint_store, tmp_path
+):
+    run, _ = finished
+    folder = tmp_path / "run"
+    shutil.copytree(run.folder, folder)
+    (folder / "model.keras").unlink()
+    (folder / "environment.json").write_text("3")
+    with pytest.raises(RunError, match=r"environment\.json: damaged .*; remove it"):
+        fit(run.config, joint_store, folder, resume=True)
+    (folder / "environment.json").unlink()
+    fit(run.config, joint_store, folder, resume=True)
+    assert (folder / "model.keras").is_file()
