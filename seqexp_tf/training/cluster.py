@@ -18,6 +18,7 @@ _EXAMPLE = (
 _ROLES = ("chief", "worker")
 _SECONDS = 2.0
 _PAUSE = 0.5
+_PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,16 @@ class Cluster:
         """Returns the addresses of the other workers at which nothing listens."""
         others = [a for i, a in enumerate(self.workers) if i != self.index]
         return [address for address in others if not _listens(address)]
+
+    def lost(self) -> list[str]:
+        """Returns the addresses that have fallen silent, or fall so within 10 seconds.
+
+        The connections of a process that ends may break before its port closes.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while not (silent := self.silent()) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+        return silent
 
     def gather(self, say: Callable[[str], None]) -> None:
         """Returns when every other worker listens, as this one does meanwhile.

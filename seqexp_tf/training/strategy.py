@@ -130,14 +130,14 @@ class Distribution:
             tf.errors.FailedPreconditionError,
             tf.errors.InternalError,
         ) as error:
-            silent = self.cluster.silent()
-            who = (
-                f"no answer from {', '.join(silent)}"
-                if silent
-                else str(error).splitlines()[0][:120]
+            lost = self.cluster.lost()
+            what = (
+                f"lost another worker (no answer from {', '.join(lost)})"
+                if lost
+                else f"cannot go on with the others, which all answer ({_cause(error)})"
             )
             raise RunError(
-                f"{folder}: worker {self.workers[0]} lost another worker ({who}); "
+                f"{folder}: worker {self.workers[0]} {what}; "
                 "start all workers again with --resume"
             ) from None
 
@@ -234,3 +234,11 @@ def _check_streams(streams: int, workers: int) -> None:
             f"set pipeline.streams to {workers} or a multiple of it, so that each "
             "reads shards of its own, and training.batch_size to a multiple of that"
         )
+
+
+def _cause(error: "tf.errors.OpError") -> str:
+    """Returns the line of an error's text that says what happened, not where."""
+    places = ("Graph execution error", "Detected at node", '  File "')
+    lines = [line for line in error.message.splitlines() if line.strip()]
+    causes = [line for line in lines if not line.startswith(places)]
+    return causes[0][:120] if causes else type(error).__name__

@@ -84,6 +84,22 @@ def test_who_does_not_answer():
         assert Cluster((here, alive, dead), 0).silent() == [dead]
 
 
+def test_a_port_may_close_after_the_connections():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dying = f"127.0.0.1:{server.getsockname()[1]}"
+        later = threading.Timer(1.0, server.close)
+        later.start()
+        assert Cluster(("127.0.0.1:1", dying), 0).lost() == [dying]
+        later.join()
+
+
+def test_nobody_is_lost_where_all_answer(monkeypatch):
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.7)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        alive = f"127.0.0.1:{server.getsockname()[1]}"
+        assert Cluster(("127.0.0.1:1", alive), 0).lost() == []
+
+
 def test_they_wait_for_each_other():
     hosts = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
     said = []

@@ -22,9 +22,10 @@ from seqexp_tf.errors import ConfigError, DatasetError, RunError
 from seqexp_tf.records.store import RecordStore
 from seqexp_tf.training import hardware
 from seqexp_tf.training.callbacks import TIMES
+from seqexp_tf.training.cluster import Cluster
 from seqexp_tf.training.config import read_run_config
 from seqexp_tf.training.run import Run
-from seqexp_tf.training.strategy import open_distribution
+from seqexp_tf.training.strategy import Distribution, open_distribution
 from seqexp_tf.training.trainer import fit
 
 CNN = {
@@ -206,6 +207,28 @@ def test_a_worker_that_dies_is_named(runs):
     assert last.startswith(f"refused: {lost}: worker 0 lost another worker"), said
     assert "no answer from 127.0.0.1:" in last
     assert last.endswith("; start all workers again with --resume")
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (
+            "Graph execution error:\n\nDetected at node gather defined at (most recent "
+            'call last):\n  File "a", line 1, in b\n\nOut of memory\n\t [[{{node}}]]',
+            "Out of memory",
+        ),
+        ("Graph execution error:", "InternalError"),
+    ],
+)
+def test_an_error_of_its_own_is_no_loss(monkeypatch, text, cause):
+    monkeypatch.setattr(Cluster, "lost", lambda self: [])
+    distribution = Distribution(cluster=Cluster(("a:1", "b:1"), 1))
+    with pytest.raises(RunError) as caught, distribution.losses_named("run"):
+        raise tf.errors.InternalError(None, None, text)
+    assert str(caught.value) == (
+        "run: worker 1 cannot go on with the others, which all answer "
+        f"({cause}); start all workers again with --resume"
+    )
 
 
 def _open(strategy, batch_size=8, streams=1, **environment):
