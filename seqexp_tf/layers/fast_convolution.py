@@ -8,7 +8,9 @@ padding, two cases are computed otherwise, with the same results up to rounding:
   bases, in which the taps of a base stand below each other, and convolved down the
   columns. Reading it so moves nothing in memory (a window of unknown length, or that
   ``d`` does not divide, is padded first), while TensorFlow copies windows to and fro
-  to dilate a convolution.
+  to dilate a convolution. Where as many features go out as come in, bias and activation
+  are applied before the rows are joined, so that TensorFlow computes them, and their
+  gradients, in the same operations.
 - One filter of several taps: libraries of convolutions are made for many filters. One
   multiplication gives what each base adds by each tap, and sums along the diagonals
   bring them to their places.
@@ -19,11 +21,15 @@ nothing changes. A graph that is exported keeps the way of the machine that expo
 """
 
 import functools
+from collections.abc import Callable
+from typing import TypeAlias
 
 import keras
 from keras import ops
 
 from seqexp_tf.layers import backend
+
+Finish: TypeAlias = Callable[[keras.KerasTensor], keras.KerasTensor]
 
 
 def speed_up(layer: keras.layers.Conv1D) -> keras.layers.Conv1D:
@@ -48,11 +54,13 @@ def speed_up(layer: keras.layers.Conv1D) -> keras.layers.Conv1D:
     else:
         return layer
 
-    def call(inputs: keras.KerasTensor) -> keras.KerasTensor:
-        outputs = convolve(inputs, layer.kernel)
+    def finish(outputs: keras.KerasTensor) -> keras.KerasTensor:
         if layer.use_bias:
             outputs = ops.add(outputs, layer.bias)
         return layer.activation(outputs)
+
+    def call(inputs: keras.KerasTensor) -> keras.KerasTensor:
+        return convolve(inputs, layer.kernel, finish)
 
     layer.call = call
     return layer
@@ -67,7 +75,11 @@ def speed_up_all(model: keras.Model) -> keras.Model:
 
 
 def _down_columns(
-    inputs: keras.KerasTensor, kernel: keras.KerasTensor, *, dilation: int
+    inputs: keras.KerasTensor,
+    kernel: keras.KerasTensor,
+    finish: Finish,
+    *,
+    dilation: int,
 ) -> keras.KerasTensor:
     batch, length, features = ops.shape(inputs)
     rows = (length + dilation - 1) // dilation
@@ -77,14 +89,20 @@ def _down_columns(
         inputs = ops.pad(inputs, ((0, 0), (0, missing), (0, 0)))
     columns = ops.reshape(inputs, (batch, rows, dilation, features))
     columns = ops.conv(
-        columns, kernel[:, None], padding="same", data_format="channels_last"
+        columns, ops.expand_dims(kernel, 1), padding="same", data_format="channels_last"
     )
-    outputs = ops.reshape(columns, (batch, rows * dilation, kernel.shape[-1]))
+    shape = (batch, rows * dilation, kernel.shape[-1])
+    if kernel.shape[-1] == features:
+        # Bias and activation right behind the convolution become part of it.
+        outputs = ops.reshape(finish(columns), shape)
+    else:
+        # Without any windows, oneDNN gives out as many features as it was given.
+        outputs = finish(ops.reshape(columns, shape))
     return outputs if whole else outputs[:, :length]
 
 
 def _along_diagonals(
-    inputs: keras.KerasTensor, kernel: keras.KerasTensor
+    inputs: keras.KerasTensor, kernel: keras.KerasTensor, finish: Finish
 ) -> keras.KerasTensor:
     batch, length, _ = ops.shape(inputs)
     taps = kernel.shape[0]
@@ -98,4 +116,4 @@ def _along_diagonals(
     skewed = ops.reshape(
         ops.pad(flat, ((0, 0), (0, taps))), (batch, taps, length + taps)
     )
-    return ops.sum(skewed[:, :, :length], axis=1)[..., None]
+    return finish(ops.sum(skewed[:, :, :length], axis=1)[..., None])

@@ -61,13 +61,14 @@ def test_is_the_convolution_of_keras(
 
 
 @pytest.mark.parametrize(
-    ("filters", "taps", "dilation"), [(4, 3, 8), (4, 3, 7), (1, 30, 1), (1, 5, 3)]
+    ("filters", "taps", "dilation"),
+    [(4, 3, 8), (4, 3, 7), (3, 3, 8), (3, 3, 7), (1, 30, 1), (1, 5, 3)],
 )
 def test_gradients_are_those_of_the_convolution_of_keras(filters, taps, dilation):
     x = np.random.default_rng(2).normal(size=(2, 48, 3)).astype("float32")
     target = np.random.default_rng(3).normal(size=(2, 48, filters)).astype("float32")
     found = []
-    for layer in _pair(3, filters, taps, dilation):
+    for layer in _pair(3, filters, taps, dilation, activation="relu"):
         inputs = keras.Input((None, 3))
         first = keras.layers.Dense(3, kernel_initializer="identity")
         model = keras.Model(inputs, layer(first(inputs)))
@@ -106,9 +107,12 @@ def test_the_format_is_that_of_the_layer_whatever_the_default():
 
 
 def test_no_windows_are_no_windows():
-    layer, head = speed_up(_convolution(2, 3, 4)), speed_up(_convolution(1, 9))
-    assert layer(np.ones((0, 16, 3))).shape == (0, 16, 2)
-    assert head(np.ones((0, 16, 3))).shape == (0, 16, 1)
+    filters, taps, dilations = (2, 3, 1), (3, 3, 9), (4, 4, 1)
+    inputs = keras.Input((16, 3))
+    for layer in map(_convolution, filters, taps, dilations):
+        model = keras.Model(inputs, speed_up(layer)(inputs))
+        for call in (model, model.predict_on_batch):
+            assert call(np.ones((0, 16, 3))).shape == (0, 16, layer.filters)
 
 
 def test_computes_in_the_precision_of_its_policy():
