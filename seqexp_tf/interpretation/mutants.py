@@ -10,7 +10,7 @@ from seqexp_tf.errors import RunError
 from seqexp_tf.evaluation.predictor import EXPRESSION
 from seqexp_tf.interpretation.propagation import Propagation
 from seqexp_tf.interpretation.receptive_field import NotLocal, local_graph
-from seqexp_tf.layers.fast_convolution import speed_up_all
+from seqexp_tf.layers.cpu import all_for_cpu
 
 SEQUENCE_INPUT = "sequence"
 
@@ -142,7 +142,7 @@ def in_float32(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model, clone_function=_layer_in_float32)
     copy.set_weights(model.get_weights())
     copy.jit_compile = model.jit_compile
-    return speed_up_all(copy)
+    return all_for_cpu(copy)
 
 
 def _layer_in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from seqexp_tf.layers.backend import after, fused_attention
+from seqexp_tf.layers.cpu import for_cpu
 from seqexp_tf.layers.positions import rotate
 
 BLOCK = 512
@@ -49,13 +50,11 @@ class SelfAttention(keras.layers.Layer):
         if features % self.heads:
             raise ValueError(f"{features} features do not divide by {self.heads} heads")
         self.size = features // self.heads
-        self.project = keras.layers.Dense(
-            3 * features, dtype=self.dtype_policy, name="project"
+        self.project, self.combine = (
+            for_cpu(keras.layers.Dense(units, dtype=self.dtype_policy, name=name))
+            for units, name in ((3 * features, "project"), (features, "combine"))
         )
         self.project.build(input_shape)
-        self.combine = keras.layers.Dense(
-            features, dtype=self.dtype_policy, name="combine"
-        )
         self.combine.build(input_shape)
 
     def call(self, inputs):

@@ -66,6 +66,36 @@ def current_graph() -> object | None:
     return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
 
+def add_bias(x, bias, activation: Callable):
+    """Returns activation(x + bias), with a gradient of the bias summed in float32.
+
+    On TensorFlow, of which the CPU sums it in the type of ``x``.
+
+    Args:
+        x: ``(..., features)``.
+        bias: ``(features,)``.
+        activation: of a tensor, elementwise.
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def biased(x, bias):
+        with tf.GradientTape() as tape:
+            added = tf.nn.bias_add(x, bias)
+            tape.watch(added)
+            outputs = activation(added)
+
+        def gradients(upstream):
+            upstream = tape.gradient(outputs, added, upstream)
+            rows = tf.reshape(upstream, (-1, upstream.shape[-1]))
+            ones = tf.ones((1, tf.shape(rows)[0]), rows.dtype)
+            return upstream, tf.matmul(ones, rows)[0]
+
+        return outputs, gradients
+
+    return biased(x, keras.ops.cast(bias, x.dtype))
+
+
 def after(x, others):
     """Returns a tensor, computed no sooner than others are.
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from seqexp_tf.layers.fast_convolution import speed_up
+from seqexp_tf.layers.cpu import for_cpu
 
 
 @keras.saving.register_keras_serializable("seqexp_tf")
@@ -59,7 +59,7 @@ class DilatedBlock(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="convolution",
         )
-        self.convolution = speed_up(convolution)
+        self.convolution = for_cpu(convolution)
         self.convolution.build(input_shape)
 
     # No argument ``training``: the dropout learns it from the call around it, and the

@@ -8,6 +8,8 @@ C, G, T, has both positions and features turned round.
 import keras
 from keras import ops
 
+from seqexp_tf.layers.cpu import for_cpu
+
 
 def reverse_complement(x):
     """Returns ``(batch, length, features)`` with both last axes turned round."""
@@ -49,7 +51,7 @@ class ReverseComplementEmbedding(keras.layers.Layer):
             raise ValueError(f"width is {width}; it must be even")
         self.width = width
         self.complement = complement
-        self.strand = keras.layers.Dense(
+        strand = keras.layers.Dense(
             width // 2,
             kernel_initializer=keras.initializers.VarianceScaling(
                 1 / 3, "fan_in", "uniform"
@@ -57,6 +59,7 @@ class ReverseComplementEmbedding(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="strand",
         )
+        self.strand = for_cpu(strand)
 
     def build(self, input_shape):
         self.strand.build(input_shape)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
+from seqexp_tf.layers.cpu import for_cpu
 from seqexp_tf.layers.dilated_block import DilatedBlock
 from seqexp_tf.layers.segments import SpreadSegments
 from seqexp_tf.layers.transformer_block import TransformerBlock
@@ -58,7 +59,7 @@ class SegmentContext(keras.layers.Layer):
         self.feed_forward = feed_forward
         self.dropout = dropout
         policy = self.dtype_policy
-        self.tokens = keras.layers.Conv1D(
+        tokens = keras.layers.Conv1D(
             features,
             segment,
             strides=segment,
@@ -67,6 +68,7 @@ class SegmentContext(keras.layers.Layer):
             dtype=policy,
             name="tokens",
         )
+        self.tokens = for_cpu(tokens)
         self.relations = [
             DilatedBlock(dilation=d, dropout=dropout, dtype=policy, name=f"dilated_{i}")
             for i, d in enumerate(self.dilations)
@@ -92,9 +94,8 @@ class SegmentContext(keras.layers.Layer):
         shape = self.tokens.compute_output_shape(input_shape)
         for layer in (*self.relations, self.norm):
             layer.build(shape)
-        self.back = keras.layers.Dense(
-            input_shape[-1], dtype=self.dtype_policy, name="back"
-        )
+        back = keras.layers.Dense(input_shape[-1], dtype=self.dtype_policy, name="back")
+        self.back = for_cpu(back)
         self.back.build(shape)
 
     def call(self, inputs):

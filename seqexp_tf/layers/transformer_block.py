@@ -5,6 +5,7 @@ from typing import Literal
 import keras
 
 from seqexp_tf.layers.attention import SelfAttention
+from seqexp_tf.layers.cpu import for_cpu
 
 
 @keras.saving.register_keras_serializable("seqexp_tf")
@@ -59,8 +60,8 @@ class TransformerBlock(keras.layers.Layer):
             epsilon=1e-5, dtype=policy, name="attention_norm"
         )
         self.attention_dropout = layers.Dropout(dropout, dtype=policy)
-        self.hidden = layers.Dense(
-            feed_forward, activation="relu", dtype=policy, name="hidden"
+        self.hidden = for_cpu(
+            layers.Dense(feed_forward, activation="relu", dtype=policy, name="hidden")
         )
         self.feed_forward_norm = layers.LayerNormalization(
             epsilon=1e-5, dtype=policy, name="feed_forward_norm"
@@ -71,9 +72,10 @@ class TransformerBlock(keras.layers.Layer):
         self.attention.build(input_shape)
         self.attention_norm.build(input_shape)
         self.hidden.build(input_shape)
-        self.output_map = keras.layers.Dense(
+        output_map = keras.layers.Dense(
             input_shape[-1], dtype=self.dtype_policy, name="output_map"
         )
+        self.output_map = for_cpu(output_map)
         self.output_map.build((*input_shape[:-1], self.feed_forward))
         self.feed_forward_norm.build(input_shape)
 

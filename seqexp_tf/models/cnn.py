@@ -2,7 +2,7 @@
 
 import keras
 
-from seqexp_tf.layers.fast_convolution import speed_up
+from seqexp_tf.layers.cpu import for_cpu
 from seqexp_tf.models.config import CNNConfig
 from seqexp_tf.models.joint import joint_inputs, joint_outputs
 
@@ -61,4 +61,4 @@ def _convolution(
         activation="relu",
         name=name,
     )
-    return speed_up(convolution)
+    return for_cpu(convolution)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 
 from seqexp_tf.layers.caduceus_block import CaduceusBlock
+from seqexp_tf.layers.cpu import for_cpu
 from seqexp_tf.layers.dilated_block import DilatedBlock
 from seqexp_tf.layers.mamba_block import MambaBlock
 from seqexp_tf.layers.reverse_complement import ReverseComplementMean
@@ -103,7 +104,7 @@ def _cnn(config: CNNEncoder, width: int, name: str) -> list[keras.layers.Layer]:
         )
         for index, dilation in enumerate(config.dilations)
     ]
-    return [stem, *blocks]
+    return [for_cpu(stem), *blocks]
 
 
 def _transformer(
@@ -141,7 +142,7 @@ def _hybrid(config: HybridEncoder, width: int, name: str) -> list[keras.layers.L
     last = DilatedBlock(
         kernel=config.last_kernel, dropout=config.dropout, name=f"{name}_last"
     )
-    return [stem, context, last]
+    return [for_cpu(stem), context, last]
 
 
 def _tower(config: TowerEncoder, width: int, name: str) -> list[keras.layers.Layer]:
@@ -155,7 +156,7 @@ def _tower(config: TowerEncoder, width: int, name: str) -> list[keras.layers.Lay
             name=f"{name}_block_{index}",
         )
         pooling = keras.layers.MaxPooling1D(config.pool, name=f"{name}_pool_{index}")
-        layers += [convolution, pooling]
+        layers += [for_cpu(convolution), pooling]
     return layers
 
 

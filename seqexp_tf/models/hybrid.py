@@ -2,7 +2,7 @@
 
 import keras
 
-from seqexp_tf.layers.fast_convolution import speed_up
+from seqexp_tf.layers.cpu import for_cpu
 from seqexp_tf.layers.segments import SpreadSegments
 from seqexp_tf.layers.transformer_block import TransformerBlock
 from seqexp_tf.models.config import HybridConfig
@@ -40,19 +40,21 @@ def build_hybrid(config: HybridConfig) -> keras.Model:
         for attention over convolved segments.
     """
     inputs, x = joint_inputs()
-    x = keras.layers.Conv1D(config.filters, config.kernel, padding="same", name="stem")(
-        x
+    stem = keras.layers.Conv1D(
+        config.filters, config.kernel, padding="same", name="stem"
     )
+    x = for_cpu(stem)(x)
     x = _residual_stack(x, config, name="encoder")
 
     # Tokens: one for each segment.
-    tokens = keras.layers.Conv1D(
+    summary = keras.layers.Conv1D(
         config.width,
         config.segment,
         strides=config.segment,
         padding="same",
         name="tokens",
-    )(x)
+    )
+    tokens = for_cpu(summary)(x)
     for index in range(config.blocks):
         tokens = TransformerBlock(
             heads=config.heads,
@@ -63,7 +65,7 @@ def build_hybrid(config: HybridConfig) -> keras.Model:
             name=f"block_{index}",
         )(tokens)
     tokens = keras.layers.LayerNormalization(epsilon=1e-5, name="final_norm")(tokens)
-    tokens = keras.layers.Dense(config.filters, name="context")(tokens)
+    tokens = for_cpu(keras.layers.Dense(config.filters, name="context"))(tokens)
 
     x = keras.layers.Add(name="with_context")(
         [x, SpreadSegments(config.segment, name="spread")([tokens, x])]
@@ -88,7 +90,7 @@ def _residual_stack(
             kernel_initializer="zeros",
             name=f"{name}_{index}",
         )
-        branch = speed_up(convolution)(branch)
+        branch = for_cpu(convolution)(branch)
         if config.dropout:
             branch = keras.layers.Dropout(
                 config.dropout, name=f"{name}_{index}_dropout"

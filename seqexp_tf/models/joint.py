@@ -2,7 +2,7 @@
 
 import keras
 
-from seqexp_tf.layers.fast_convolution import speed_up
+from seqexp_tf.layers.cpu import for_cpu
 
 BASES = 5
 
@@ -36,7 +36,7 @@ def joint_outputs(
     head = keras.layers.Conv1D(
         1, expression_kernel, padding="same", dtype="float32", name="expression_head"
     )
-    expression = speed_up(head)(features)
+    expression = for_cpu(head)(features)
     return {
         "expression_logits": keras.layers.Reshape(
             (-1,), dtype="float32", name="expression_logits"

@@ -4,6 +4,7 @@ import contextlib
 
 import keras
 
+from seqexp_tf.layers.cpu import for_cpu
 from seqexp_tf.layers.positions import SinusoidalPositions
 from seqexp_tf.layers.transformer_block import TransformerBlock
 from seqexp_tf.models.config import TransformerConfig
@@ -38,7 +39,7 @@ def build_transformer(config: TransformerConfig) -> keras.Model:
         [Vaswani et al. 2017](https://arxiv.org/abs/1706.03762)
     """
     inputs, x = joint_inputs()
-    x = keras.layers.Dense(config.width, name="projection")(x)
+    x = for_cpu(keras.layers.Dense(config.width, name="projection"))(x)
     if config.positions == "sinusoidal":
         x = SinusoidalPositions(name="positions")(x)
     if config.dropout:

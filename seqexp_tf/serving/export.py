@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from seqexp_tf import __version__
 from seqexp_tf.errors import RunError
-from seqexp_tf.layers.fast_convolution import speed_up_all
+from seqexp_tf.layers.cpu import all_for_cpu
 from seqexp_tf.models.mask_config import MaskConfig
 from seqexp_tf.models.seq2exp_config import BLACKLIST, Seq2ExpConfig
 from seqexp_tf.models.shape import expression_shape
@@ -261,7 +261,7 @@ def in_float32(trained: keras.Model) -> keras.Model:
     """Returns a copy with the same weights and the policy float32 in every layer."""
     model = type(trained).from_config(_with_float32_policies(trained.get_config()))
     model.set_weights(trained.get_weights())
-    return speed_up_all(model)
+    return all_for_cpu(model)
 
 
 def _with_float32_policies(config: Any) -> Any:

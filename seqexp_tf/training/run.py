@@ -119,7 +119,7 @@ class Run:
         import keras
 
         import seqexp_tf.layers  # noqa: F401  Registers them.
-        from seqexp_tf.layers.fast_convolution import speed_up_all
+        from seqexp_tf.layers.cpu import all_for_cpu
         from seqexp_tf.training.hardware import compiles
 
         try:
@@ -134,7 +134,7 @@ class Run:
             first_line = str(error).splitlines()[0]
             raise RunError(f"{path}: cannot load: {first_line}") from None
         model.jit_compile = compiles()
-        return speed_up_all(model)
+        return all_for_cpu(model)
 
     @property
     def task(self) -> str:
