@@ -80,7 +80,8 @@ def add_bias(x, bias, activation: Callable):
 
     @tf.custom_gradient
     def biased(x, bias):
-        with tf.GradientTape() as tape:
+        # Whoever takes the gradients may do so again, of something else.
+        with tf.GradientTape(persistent=True) as tape:
             added = tf.nn.bias_add(x, bias)
             tape.watch(added)
             outputs = activation(added)

@@ -169,6 +169,24 @@ def test_gradients_of_biases_are_whole_in_bfloat16(kind, options, compiled):
         np.testing.assert_allclose(found / scale, expected / scale, atol=0.02)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_gradients_may_be_taken_of_several_losses(compiled):
+    options = {"activation": "relu", "kernel_initializer": "ones"}
+    layer = for_cpu(DENSE(2, dtype="mixed_bfloat16", **options))
+    layer.build((None, 3))
+    x = np.ones((4, 3), "float32")
+
+    def gradients():
+        with tf.GradientTape(persistent=True) as tape:
+            once = tf.reduce_sum(tf.cast(layer(x), "float32"))
+            twice = 2.0 * once
+        return [tape.gradient(loss, layer.bias.value) for loss in (once, twice)]
+
+    once, twice = (tf.function(gradients) if compiled else gradients)()
+    np.testing.assert_array_equal(2 * once, twice)
+    assert np.any(once)
+
+
 def _biased(model):
     return [
         layer
