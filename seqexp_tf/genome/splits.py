@@ -122,8 +122,8 @@ def split_by_contig(
         resolve: turns any spelling of a contig into its name in ``sizes``, or None.
 
     Raises:
-        ConfigError: unknown contig, a contig in two splits, a fraction outside (0, 1),
-            or a split left empty.
+        ConfigError: unknown contig, a contig in two splits, fractions or a sum of them
+            outside (0, 1), or a split left empty.
     """
     named = {"train": train, "validation": validation, "test": test}
     fractions = {"test": test_fraction, "validation": validation_fraction}
@@ -147,12 +147,19 @@ def split_by_contig(
         for split, fraction in fractions.items()
         if named[split] is None and fraction is not None
     ]
+    for split in to_choose:
+        if not 0 < fractions[split] < 1:
+            raise ConfigError(
+                f"{split}_fraction = {fractions[split]}: expected between 0 and 1"
+            )
+    if sum(fractions[split] for split in to_choose) >= 1:
+        raise ConfigError(
+            f"test_fraction = {test_fraction}, validation_fraction = "
+            f"{validation_fraction}: together they must be less than 1, for the rest "
+            "is trained on"
+        )
     for split, fraction in fractions.items():
         if split in to_choose:
-            if not 0 < fraction < 1:
-                raise ConfigError(
-                    f"{split}_fraction = {fraction}: expected between 0 and 1"
-                )
             reserve = len(to_choose) - 1 - to_choose.index(split)
             left = {name: size for name, size in sizes.items() if name not in taken}
             if left and (train is None or len(left) > reserve + 1):

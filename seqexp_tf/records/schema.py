@@ -168,8 +168,10 @@ class Schema:
                 expression=details,
             )
         except (ValueError, KeyError, TypeError, ConfigError) as error:
+            reason = f"lacks {error}" if isinstance(error, KeyError) else error
             raise DatasetError(
-                f"{path}: not a dataset schema: {error}; convert again with --overwrite"
+                f"{path}: not a dataset schema: {reason}; convert again with "
+                "--overwrite"
             ) from None
 
 

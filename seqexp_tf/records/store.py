@@ -64,8 +64,10 @@ def parse_manifest(content: bytes, origin: str) -> dict[str, Any]:
         newer = manifest["manifest_version"] > MANIFEST_VERSION
         missing = _MANIFEST_KEYS - set(manifest)
     except (ValueError, KeyError, TypeError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else error
         raise DatasetError(
-            f"{origin}: not a dataset manifest: {error}; convert again with --overwrite"
+            f"{origin}: not a dataset manifest: {reason}; convert again with "
+            "--overwrite"
         ) from None
     if newer:
         raise DatasetError(
@@ -135,8 +137,8 @@ class RecordStore:
                 )
             if not folder.exists():
                 raise DatasetError(
-                    f"{folder}: no such folder; say where the dataset is (--data DIR), "
-                    "or make one with `seqexp-tf convert RECIPE --out DIR`"
+                    f"{folder}: no such folder; name that of a dataset, or "
+                    "make one with `seqexp-tf convert RECIPE --out DIR`"
                 )
             raise DatasetError(
                 f"{folder}: not a dataset, {MANIFEST} is missing; make one with "
@@ -188,8 +190,22 @@ class RecordStore:
         """Returns split, shard, row, contig, start, end, strand and id by record.
 
         The schema's identifiers, and columns of the kind, follow.
+
+        Raises:
+            DatasetError: the table is missing or damaged.
         """
-        table = pd.read_parquet(self.folder / WINDOWS)
+        path = self.folder / WINDOWS
+        try:
+            table = pd.read_parquet(path)
+        except FileNotFoundError:
+            raise DatasetError(
+                f"{path}: missing; convert again with --overwrite"
+            ) from None
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise DatasetError(
+                f"{path}: cannot be read ({reason}); convert again with --overwrite"
+            ) from None
         if split is None:
             return table
         self._split(split)

@@ -116,9 +116,9 @@ def _read_windows(store: RecordStore) -> tuple[_Windows | None, list[str]]:
             name: list(zip(*(rows[key] for key in keys), strict=True))
             for name, rows in groups
         }, []
-    except FileNotFoundError:
-        return None, [f"{path}: missing; convert again with --overwrite"]
-    except (OSError, ValueError, KeyError) as error:
+    except DatasetError as error:
+        return None, [str(error)]
+    except (ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         return None, [
             f"{path}: cannot be read ({reason}); convert again with --overwrite"

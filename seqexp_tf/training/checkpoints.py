@@ -94,9 +94,13 @@ def save_checkpoint(
         sync_folder(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        remedy = (
+            "the last good one is kept, free space and use --resume"
+            if before
+            else "free space and begin again"
+        )
         raise RunError(
-            f"{target}: cannot save the checkpoint: {error.strerror or error}; the "
-            "last good one is kept, free space and use --resume"
+            f"{target}: cannot save the checkpoint: {error.strerror or error}; {remedy}"
         ) from None
     for old in _checkpoints(folder)[:-1]:
         shutil.rmtree(old, ignore_errors=True)
@@ -125,6 +129,9 @@ def restore_checkpoint(
         with np.load(path / _VARIABLES, allow_pickle=False) as file:
             arrays = dict(file)
         progress = Progress(**json.loads((path / _STATE).read_text()))
+        best = path / BEST
+        if best.exists() and not zipfile.is_zipfile(best):
+            raise ValueError(f"{BEST} is no whole archive")
     except (
         ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error
     ) as error:  # fmt: skip

@@ -100,6 +100,10 @@ def test_thousands_of_scaffolds():
         ({"test": list(SIZES)}, "split '(train|validation)' gets no contig"),
         ({"test_fraction": 0}, "test_fraction = 0: expected between 0 and 1"),
         ({"validation_fraction": 1.5}, "validation_fraction = 1.5"),
+        (
+            {"test_fraction": 0.7, "validation_fraction": 0.3},
+            "test_fraction = 0.7, validation_fraction = 0.3: together they must be",
+        ),
     ],
 )
 def test_bad_contig_splits(options, message):

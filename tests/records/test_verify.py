@@ -205,6 +205,10 @@ def test_a_damaged_window_table(dataset, damage):
         table.drop(columns="row").to_parquet(path)
     else:
         table.iloc[:-1].to_parquet(path)
+    if damage in ("remove", "text"):
+        message = rf"{path}: (missing|cannot be read \(.*\)); convert again"
+        with pytest.raises(DatasetError, match=message):
+            RecordStore.open(dataset).windows("test")
     for problems in _both(dataset):
         assert len(problems) == 1
         assert problems[0].startswith(f"{path}: ")

@@ -207,15 +207,19 @@ def test_the_configuration_is_written_whole(finished):
     assert model["normalize"] is False
 
 
-def test_a_damaged_checkpoint_is_named(finished, joint_store, tmp_path):
+@pytest.mark.parametrize("name", ["variables.npz", "best.keras"])
+def test_a_damaged_checkpoint_is_named(finished, joint_store, tmp_path, name):
     shutil.copytree(finished[0].folder, tmp_path / "copy")
     (tmp_path / "copy" / "model.keras").unlink()
     checkpoint = last_checkpoint(tmp_path / "copy" / "checkpoints")
-    damaged = checkpoint / "variables.npz"
-    damaged.write_bytes(damaged.read_bytes()[:1000])
+    damaged = checkpoint / name
+    content = damaged.read_bytes()[:1000]
+    damaged.unlink()  # It may be linked to from elsewhere.
+    damaged.write_bytes(content)
     with pytest.raises(RunError, match="the checkpoint cannot be loaded") as caught:
         fit(_config(), joint_store, tmp_path / "copy", resume=True)
     assert str(caught.value).startswith(f"{checkpoint}: ")
+    assert not (tmp_path / "copy" / "model.keras").exists()
 
 
 def test_patience_zero_never_stops(joint_store, tmp_path):
