@@ -25,7 +25,6 @@ def command(runs: tuple[Path, ...], out: Path | None) -> None:
     """
     from seqexp_tf.errors import ConfigError
     from seqexp_tf.evaluation.curves import read_histories, write_curves
-    from seqexp_tf.evaluation.files import require_writable
     from seqexp_tf.training.run import Run
 
     opened = [Run.open(folder) for folder in runs]
@@ -33,8 +32,7 @@ def command(runs: tuple[Path, ...], out: Path | None) -> None:
         if len(opened) > 1:
             raise ConfigError("curves of several runs need --out DIR")
         out = opened[0].folder / "metrics"
-    histories = read_histories(opened)
-    require_writable(out)
+    written = write_curves(read_histories(opened), out)
     click.echo("Written:")
-    for path in write_curves(histories, out):
+    for path in written:
         click.echo(f"  {path}")

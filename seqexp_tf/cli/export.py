@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from seqexp_tf.cli.options import FOLDER, data, load_tensorflow, say
+from seqexp_tf.cli.options import FOLDER, data, load_tensorflow, open_store, say
 from seqexp_tf.errors import ConfigError
 
 
@@ -40,7 +40,6 @@ def command(run: Path, out: Path | None, data: Path | None) -> None:
       saved_model_cli show --dir models/yeast_cnn/1 --all
     """
     load_tensorflow()
-    from seqexp_tf.records.store import RecordStore
     from seqexp_tf.serving.export import export_run
     from seqexp_tf.training.run import Run
 
@@ -50,5 +49,5 @@ def command(run: Path, out: Path | None, data: Path | None) -> None:
         )
     trained = Run.open(run)
     folder = out or run / "export" / trained.config.model["architecture"]
-    store = None if data is None else RecordStore.open(data)
+    store = None if data is None else open_store(trained, data, out)
     click.echo(export_run(trained, folder, store=store, say=say))

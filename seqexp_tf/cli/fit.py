@@ -105,7 +105,10 @@ def command(
         click.echo(dump(settings), nl=False)
         return
     if data is None or out is None:
-        raise ConfigError("fit needs --data DATASET and --out RUN")
+        given = {"--data DATASET": data, "--out RUN": out}
+        needs = " and ".join(name for name, value in given.items() if value is None)
+        hint = "; or leave out --config and --preset, to go on as RUN began"
+        raise ConfigError(f"fit needs {needs}{hint if resume else ''}")
 
     load_tensorflow()
     from seqexp_tf.records.store import RecordStore

@@ -91,6 +91,14 @@ def main() -> None:
         _stop(error.format_message(), error.exit_code)
     except click.UsageError as error:
         _stop(_usage(error), error.exit_code)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if debug:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or " ".join(str(error).split())
+        _stop(f"Error: {place}{reason}; --debug shows where", 1)
     except (click.Abort, KeyboardInterrupt):
         _stop("Stopped.", 130)
     sys.exit(code or 0)

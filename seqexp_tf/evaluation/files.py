@@ -1,5 +1,6 @@
 """Writing the small files of an evaluation."""
 
+import os
 from pathlib import Path
 
 from seqexp_tf.errors import RunError
@@ -10,7 +11,7 @@ def require_writable(folder: Path) -> None:
     """Makes a folder for results; call it before anything is computed for it.
 
     Raises:
-        RunError: it cannot be made.
+        RunError: it cannot be made, or nothing can be written into it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -19,6 +20,8 @@ def require_writable(folder: Path) -> None:
             f"{folder}: cannot make this folder ({error.strerror}); choose "
             "another output folder"
         ) from None
+    if not os.access(folder, os.W_OK):
+        raise RunError(f"{folder}: cannot write here; choose another output folder")
 
 
 def write_file(path: Path, content: bytes) -> Path:

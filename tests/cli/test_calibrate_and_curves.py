@@ -1,6 +1,7 @@
 """``evaluate --calibrate``, its other options, ``curves`` and ``fit --masking``."""
 
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -108,6 +109,21 @@ def test_temperatures_of_another_dataset_are_not_those_of_the_run(
     assert (run / "temperatures.json").read_bytes() == before
     found = json.loads((tmp_path / "metrics" / "temperatures.json").read_text())
     assert found["dataset"]["name"] == "tiny"
+
+
+def test_an_export_about_another_dataset_needs_a_folder(run, tmp_path, tiny_genome):
+    recipe = tiny_genome.recipe("raw", windows={"size": 128, "stride": 64})
+    convert(recipe, tmp_path / "other")
+    with pytest.raises(RunError, match="another dataset; give --out"):
+        invoke("export", run, "--data", tmp_path / "other")
+    assert not (run / "export").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_first(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with pytest.raises(RunError, match=f"{tmp_path}: cannot write here; choose ano"):
+        invoke("evaluate", run, "--out", tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_curves_of_one_run_lie_beside_its_metrics(run):

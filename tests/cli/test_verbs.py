@@ -57,7 +57,9 @@ def test_help_of_a_verb_needs_no_tensorflow():
     ("arguments", "message"),
     [
         (["verify", "{tmp}"], "not a dataset, manifest.json is missing"),
+        (["verify", "{tmp}/none"], "no such folder; name that of a dataset, or make"),
         (["inspect", "{tmp}"], "not a dataset"),
+        (["simulate", "/dev/null/genome"], "/dev/null: File exists; --debug shows"),
         (["convert", "{tmp}/none.toml"], "no such file"),
         (["export", "{tmp}"], "not a run, config.toml is missing"),
         (
@@ -67,6 +69,10 @@ def test_help_of_a_verb_needs_no_tensorflow():
         (["fit", "--preset", "cmn"], 'did you mean "cnn"'),
         (["fit", "--preset", "cnn"], "needs --data DATASET and --out RUN"),
         (["fit", "--resume", "--out", "{tmp}"], "not a run"),
+        (
+            ["fit", "--resume", "--preset", "cnn", "--out", "{tmp}"],
+            "fit needs --data DATASET; or leave out --config and --preset, to go on",
+        ),
         (["fit", "--resume"], "--resume needs --out RUN, the run to go on with"),
         (
             ["fit", "--preset", "cnn", "--set", "training.epoch=3"],
