@@ -2,10 +2,10 @@
 
 Converts the archive, fits each run (going on where an earlier call stopped),
 evaluates on chrIV and chrIX, and prints the table of docs/results.md. The run
-``dna_alone`` is ``cnn_large`` trained on with more labels hidden; it, ``cnn_large_128``
-and ``cnn_wide`` are scored by ``borders``, with every label hidden, beside the
-annotated ORFs. With ``--loci`` it also draws the study's two examples. On a GPU through
-JAX: KERAS_BACKEND=jax.
+``dna_alone`` is ``cnn_large`` trained on with more labels hidden; it and ``cnn_wide``
+are scored by ``borders``, with every label hidden, beside the annotated ORFs. With
+``--loci`` it also draws the study's two examples. On a GPU through JAX:
+KERAS_BACKEND=jax.
 
     python tools/yeast_results.py --data DATA/yeast --out runs/yeast
     python tools/yeast_results.py --data DATA/yeast --out runs/yeast --run dna_alone
@@ -66,7 +66,6 @@ RUNS = {
     "cnn": ("cnn", "rna_dna", ()),
     "cnn_rna": ("cnn", "rna", ()),
     "cnn_large": ("cnn_large", "rna_dna", ()),
-    "cnn_large_128": ("cnn_large_128", "dna_alone", ()),
     "cnn_wide": ("cnn_wide", "dna_alone", ()),
     "transformer": ("transformer", "rna_dna", ()),
     # 70 minutes of two CPU cores with bfloat16; the preset's 24 epochs need a GPU.

@@ -120,9 +120,6 @@ def command(
             batch_size=batch_size if "batch_size" in given else None,
         )
     else:
-        for needed in (split, "validation") if calibrate else (split,):
-            store.count(needed)
-        require_writable(folder)
         written = _evaluate_joint(
             trained,
             store,

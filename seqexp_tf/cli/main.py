@@ -91,8 +91,6 @@ def main() -> None:
         _stop(error.format_message(), error.exit_code)
     except click.UsageError as error:
         _stop(_usage(error), error.exit_code)
-    except BrokenPipeError:
-        raise
     except OSError as error:
         if debug:
             raise

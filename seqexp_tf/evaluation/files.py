@@ -20,7 +20,7 @@ def require_writable(folder: Path) -> None:
             f"{folder}: cannot make this folder ({error.strerror}); choose "
             "another output folder"
         ) from None
-    if not os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK | os.X_OK):
         raise RunError(f"{folder}: cannot write here; choose another output folder")
 
 

@@ -122,8 +122,8 @@ def split_by_contig(
         resolve: turns any spelling of a contig into its name in ``sizes``, or None.
 
     Raises:
-        ConfigError: unknown contig, a contig in two splits, fractions or a sum of them
-            outside (0, 1), or a split left empty.
+        ConfigError: unknown contig, a contig in two splits, a fraction outside (0, 1),
+            fractions that leave nothing to train on, or a split left empty.
     """
     named = {"train": train, "validation": validation, "test": test}
     fractions = {"test": test_fraction, "validation": validation_fraction}
@@ -152,7 +152,7 @@ def split_by_contig(
             raise ConfigError(
                 f"{split}_fraction = {fractions[split]}: expected between 0 and 1"
             )
-    if sum(fractions[split] for split in to_choose) >= 1:
+    if train is None and sum(fractions[split] for split in to_choose) >= 1:
         raise ConfigError(
             f"test_fraction = {test_fraction}, validation_fraction = "
             f"{validation_fraction}: together they must be less than 1, for the rest "

@@ -69,7 +69,7 @@ def current_graph() -> object | None:
 def add_bias(x, bias, activation: Callable):
     """Returns activation(x + bias), with a gradient of the bias summed in float32.
 
-    On TensorFlow, of which the CPU sums it in the type of ``x``.
+    For TensorFlow, which on a CPU sums it in the type of ``x``.
 
     Args:
         x: ``(..., features)``.
@@ -89,6 +89,7 @@ def add_bias(x, bias, activation: Callable):
         def gradients(upstream):
             upstream = tape.gradient(outputs, added, upstream)
             rows = tf.reshape(upstream, (-1, upstream.shape[-1]))
+            # A product is summed in float32 and rounded once.
             ones = tf.ones((1, tf.shape(rows)[0]), rows.dtype)
             return upstream, tf.matmul(ones, rows)[0]
 

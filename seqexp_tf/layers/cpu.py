@@ -18,8 +18,8 @@ Speed, of convolutions with stride 1 and ``same`` padding:
 
 Exactness, of biases in bfloat16: TensorFlow sums their gradients over all bases of all
 windows in bfloat16, where a sum stops growing at 256 times what is added; of 16 windows
-of 2,048 bases it may keep a thirtieth. A product with ones, which sums in float32, is
-as fast.
+of 2,048 bases it keeps a tenth to a fifth. Here it is a product with ones, which is
+summed in float32.
 
 ``tools/bench_convolution.py`` measures both. GPUs have their own dilated convolutions
 and sums, and XLA, through which JAX computes, is far slower at gradients down columns:
@@ -38,6 +38,8 @@ from seqexp_tf.layers import backend
 
 Finish: TypeAlias = Callable[[keras.KerasTensor], keras.KerasTensor]
 
+_KINDS = (keras.layers.Conv1D, keras.layers.Dense)
+
 
 def for_cpu(layer: keras.layers.Layer) -> keras.layers.Layer:
     """Makes a layer compute better on a CPU and returns it.
@@ -45,10 +47,15 @@ def for_cpu(layer: keras.layers.Layer) -> keras.layers.Layer:
     A layer of another kind than those above is returned as it is, and so is each under
     JAX and where there is a GPU.
     """
-    if backend.ON_JAX or backend.has_accelerator():
+    if type(layer) not in _KINDS or backend.ON_JAX or backend.has_accelerator():
         return layer
-    last = getattr(layer, "data_format", "channels_last") == "channels_last"
-    exact = layer.use_bias and last and layer.compute_dtype == "bfloat16"
+    exact = (
+        layer.use_bias
+        and layer.compute_dtype == "bfloat16"
+        and getattr(layer, "data_format", "channels_last") == "channels_last"
+        # That is padded by Keras before it is convolved.
+        and getattr(layer, "padding", "same") != "causal"
+    )
     faster = _faster(layer)
     if not (exact or faster):
         return layer
@@ -74,8 +81,7 @@ def all_for_cpu(model: keras.Model) -> keras.Model:
     Layers of this package have seen to those within them.
     """
     for layer in model.layers:
-        if type(layer) in (keras.layers.Conv1D, keras.layers.Dense):
-            for_cpu(layer)
+        for_cpu(layer)
     return model
 
 
@@ -96,6 +102,7 @@ def _faster(layer: keras.layers.Layer) -> Callable | None:
         and layer.padding == "same"
         and layer.data_format == "channels_last"
     )
+    # Rows of two bases are slow to take gradients of with oneDNN's kernels.
     if plain and dilation > 2 and taps % 2:
         return functools.partial(_down_columns, dilation=dilation)
     if plain and dilation == 1 and taps > 1 and layer.filters == 1:

@@ -137,8 +137,8 @@ class RecordStore:
                 )
             if not folder.exists():
                 raise DatasetError(
-                    f"{folder}: no such folder; name that of a dataset, or "
-                    "make one with `seqexp-tf convert RECIPE --out DIR`"
+                    f"{folder}: no such folder; say where the dataset is (--data DIR), "
+                    "or make one with `seqexp-tf convert RECIPE --out DIR`"
                 )
             raise DatasetError(
                 f"{folder}: not a dataset, {MANIFEST} is missing; make one with "

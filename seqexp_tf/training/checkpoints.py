@@ -130,8 +130,11 @@ def restore_checkpoint(
             arrays = dict(file)
         progress = Progress(**json.loads((path / _STATE).read_text()))
         best = path / BEST
-        if best.exists() and not zipfile.is_zipfile(best):
-            raise ValueError(f"{BEST} is no whole archive")
+        if best.exists():
+            with zipfile.ZipFile(best) as archive:
+                damaged = archive.testzip()
+            if damaged:
+                raise ValueError(f"{BEST} is damaged in {damaged}")
     except (
         ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error
     ) as error:  # fmt: skip

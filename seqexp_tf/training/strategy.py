@@ -238,7 +238,7 @@ def _check_streams(streams: int, workers: int) -> None:
 
 def _cause(error: "tf.errors.OpError") -> str:
     """Returns the line of an error's text that says what happened, not where."""
-    places = ("Graph execution error", "Detected at node", '  File "')
+    places = ("Graph execution error", "Detected at", "<stack traces", '  File "')
     lines = [line for line in error.message.splitlines() if line.strip()]
     causes = [line for line in lines if not line.startswith(places)]
     return causes[0][:120] if causes else type(error).__name__

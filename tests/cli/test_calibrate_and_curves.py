@@ -120,7 +120,7 @@ def test_an_export_about_another_dataset_needs_a_folder(run, tmp_path, tiny_geno
 
 
 def test_a_folder_that_cannot_be_written_is_refused_first(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
     with pytest.raises(RunError, match=f"{tmp_path}: cannot write here; choose ano"):
         invoke("evaluate", run, "--out", tmp_path)
     assert not list(tmp_path.iterdir())

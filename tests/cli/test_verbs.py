@@ -57,7 +57,7 @@ def test_help_of_a_verb_needs_no_tensorflow():
     ("arguments", "message"),
     [
         (["verify", "{tmp}"], "not a dataset, manifest.json is missing"),
-        (["verify", "{tmp}/none"], "no such folder; name that of a dataset, or make"),
+        (["verify", "{tmp}/none"], "no such folder; say where the dataset is"),
         (["inspect", "{tmp}"], "not a dataset"),
         (["simulate", "/dev/null/genome"], "/dev/null: File exists; --debug shows"),
         (["convert", "{tmp}/none.toml"], "no such file"),

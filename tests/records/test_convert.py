@@ -530,8 +530,9 @@ def test_folders_that_are_no_dataset(tmp_path, store):
             RecordStore.open(tmp_path)
     for text in ("", "[]", "{}", '{"manifest_version": 1}'):
         (tmp_path / "manifest.json").write_text(text)
-        with pytest.raises(DatasetError, match="not a dataset manifest"):
+        with pytest.raises(DatasetError, match="not a dataset manifest") as caught:
             RecordStore.open(tmp_path)
+        assert ("lacks 'manifest_version'" in str(caught.value)) == (text == "{}")
 
 
 def test_a_window_of_nothing_but_n_is_dropped_and_counted(tmp_path):

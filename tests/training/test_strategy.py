@@ -217,6 +217,7 @@ def test_a_worker_that_dies_is_named(runs):
             'call last):\n  File "a", line 1, in b\n\nOut of memory\n\t [[{{node}}]]',
             "Out of memory",
         ),
+        ("Detected at node gather\n<stack traces unavailable>\nNo room", "No room"),
         ("Graph execution error:", "InternalError"),
     ],
 )
