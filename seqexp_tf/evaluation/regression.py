@@ -153,7 +153,7 @@ def _weighted(
         total = weights.sum(axis=1)
         mse = weights @ error**2 / total
         pearson = _correlation(predicted, target, weights)
-        spread = _covariance(target, target, weights)
+        spread = _variance(target, weights)
         return {
             "mse": mse,
             "mae": weights @ np.abs(error) / total,
@@ -162,24 +162,22 @@ def _weighted(
                 columns["predicted_rank"], columns["target_rank"], weights
             ),
             "r2_pearson": pearson**2,
-            "r2_determination": np.where(
-                _varies(target, weights), 1 - mse / spread, np.nan
-            ),
+            "r2_determination": np.where(spread > 0, 1 - mse / spread, np.nan),
         }
 
 
 def _correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    spread = _covariance(x, x, weights) * _covariance(y, y, weights)
+    spread = _variance(x, weights) * _variance(y, weights)
     # What rounding leaves of a side that does not vary is no correlation.
     varies = spread > 1e-24 * (1 + np.abs(x).max(initial=0)) ** 2
-    varies &= _varies(x, weights) & _varies(y, weights)
     return np.where(varies, _covariance(x, y, weights) / np.sqrt(spread), np.nan)
 
 
-def _varies(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Whether a side varies in a draw by more than what rounding leaves."""
+def _variance(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Returns the variance of each draw; 0 where it is what rounding leaves."""
     widest = np.abs(x - x.mean()).max(initial=0) if x.size else 0.0
-    return _covariance(x, x, weights) > 1e-14 * widest**2
+    found = _covariance(x, x, weights)
+    return np.where(found > 1e-14 * widest**2, found, 0.0)
 
 
 def _covariance(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
